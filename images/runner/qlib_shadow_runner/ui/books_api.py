@@ -15,7 +15,6 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.escapes import in_a_sentence
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.chain import Chain
-from qlib_shadow_runner.ledger.check import verify_book
 from qlib_shadow_runner.ledger.documents import (
     list_document,
     nav_document,
@@ -120,6 +119,8 @@ class BooksApi:
     @_answered("head")
     def verify(self, request: Request) -> Any:
         """Return what does not hold in a book's own files; prices are read by the command alone."""
+        from qlib_shadow_runner.ledger.check import verify_book  # noqa: PLC0415 - loads calendars and prices
+
         head = request.query_params.get("head")
         if head is not None and not HEAD.fullmatch(head):
             raise RefusedError(
