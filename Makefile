@@ -165,19 +165,23 @@ docs: .venv/.ready ## Write the pages that are generated from the code
 
 CHAOS = QLIB_SHADOW_CHAOS_ROUNDS=50 QLIB_SHADOW_CHAOS_STORIES=3000 QLIB_SHADOW_CHAOS_KILLS=100 \
 	QLIB_SHADOW_CHAOS_RUNS=20 QLIB_SHADOW_CHAOS_RESTARTS=10 QLIB_SHADOW_CHAOS_FEATURES=400 QLIB_SHADOW_CHAOS_BACKTESTS=200 \
+	QLIB_SHADOW_CHAOS_LEDGER_MARKETS=500 \
 	QLIB_SHADOW_CHAOS_FILES=500 QLIB_SHADOW_CHAOS_PICKLES=200000 QLIB_SHADOW_CHAOS_FLIPS=3000 \
-	QLIB_SHADOW_CHAOS_TEMPLATES=3000 QLIB_SHADOW_CHAOS_DOCUMENTS=3000 QLIB_SHADOW_CHAOS_NUMBERS=2000
+	QLIB_SHADOW_CHAOS_TEMPLATES=3000 QLIB_SHADOW_CHAOS_DOCUMENTS=3000 QLIB_SHADOW_CHAOS_NUMBERS=2000 \
+	QLIB_SHADOW_CHAOS_LEDGER_KILLS=10000 QLIB_SHADOW_CHAOS_LEDGER_STORIES=2000
 
 chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, API servers, lines; try new random failures
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/archive/test_crashes.py $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/archive/test_whole_archives.py -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/prices -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/contract tests/unit/runner/plugins tests/unit/runner/pickles -k random $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/ledger -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/cli/test_damage_in_other_runs.py \
 		tests/unit/runner/stages/test_stopping_in_every_phase.py $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/adopt tests/unit/runner/workflow -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/hostile tests/unit/runner/dataset/archive/test_hostile_answers.py \
 		tests/unit/operator/test_hostile_values.py $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/ledger -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/operator/model tests/chaos $(ARGS)
 
 clean: ## Remove the environment and the caches of the checkout; never touches data/

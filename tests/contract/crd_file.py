@@ -104,9 +104,14 @@ def _(kind: kinds.Whole, where: str) -> dict[str, Any]:  # noqa: ARG001 - one si
 
 
 @schema.register
-def _(kind: kinds.Number, where: str) -> dict[str, Any]:  # noqa: ARG001
+def _(kind: kinds.Number, where: str) -> dict[str, Any]:
     low, high = (int(end) if float(end).is_integer() else end for end in (kind.low, kind.high))
-    return {"type": "number", "minimum": low, "maximum": high}
+    found = {"type": "number", "minimum": low, "maximum": high}
+    if isinstance(low, int):
+        return found
+    # The API server holds a whole number against the whole part of a limit, so 0 would pass 0.001.
+    rule = {"rule": f"self >= {low!r}", "message": f"{where} must be {kind.words}"}
+    return {**found, "x-kubernetes-validations": [rule]}
 
 
 @schema.register

@@ -30,6 +30,21 @@ def waive(**waiver: Any) -> dict[str, Any]:
     return {"dataset": {"quality": {"waive": [waiver]}}}
 
 
+def ledger(**fields: Any) -> dict[str, Any]:
+    """Return a spec with a ledger."""
+    return {"ledger": {"book": "us-shadow", **fields}}
+
+
+def limits(**fields: Any) -> dict[str, Any]:
+    """Return a spec with limits of a ledger."""
+    return ledger(limits=fields)
+
+
+def gates(**fields: Any) -> dict[str, Any]:
+    """Return a spec with gates of a ledger."""
+    return ledger(gates=fields)
+
+
 def nodes(*expressions: dict[str, Any]) -> dict[str, Any]:
     """Return an affinity with conditions on nodes."""
     term = {"nodeSelectorTerms": [{"matchExpressions": list(expressions)}]}
@@ -61,6 +76,32 @@ RIGHT: Final[dict[str, dict[str, Any]]] = {
     "columns of one's own": prices(extra=["pe", "market_cap"], universes=["sp500"]),
     "a series": {"series": "us-2-nightly"},
     "a finding that is accepted": waive(finding="split_jumps", why="it fell", day="2000-09-29"),
+    "a ledger": ledger(),
+    "every field of a ledger": ledger(
+        capital=1_000_000,
+        targets={"topk": 20, "nDrop": 20, "weights": "inverseVol"},
+        fill={"at": "open", "slippageBps": 2.5, "unfilled": "Carry", "delisted": "Zero", "slices": 6},
+        decideBefore="09:00 America/New_York",
+        calendar="XNYS",
+        limits={
+            "maxWeight": 0.1,
+            "maxTurnover": 2,
+            "minNames": 5,
+            "maxGross": 0.95,
+            "maxParticipation": 0.01,
+        },
+        gates={
+            "maxDataAgeDays": 0,
+            "maxModelAgeDays": 60,
+            "liveIc": "Off",
+            "drift": "Calibrated",
+            "golden": False,
+            "minCoverage": 0,
+            "maxDrawdown": 0.2,
+            "maxDailyLoss": 0.05,
+        },
+    ),
+    "settings of the ledger's stage": {"stages": {"ledger": {"labels": {"team": "alpha"}, "retries": 0}}},
 }
 """Forms that are right."""
 
@@ -196,5 +237,49 @@ WRONG: Final[dict[str, tuple[dict[str, Any], str]]] = {
         "takes neither instrument nor day",
     ),
     "a waiver of a day that is none": (waive(finding="split_jumps", why="x", day="soon"), "day"),
+    "a step of nothing": (
+        {"workflow": {"model": {"learning_rate": 0}}},
+        "learning_rate must be a number from",
+    ),
+    "no gross at all": (limits(maxGross=0), "maxGross must be a number from 0.01 to 1"),
+    "a ledger without a book": ({"ledger": {"capital": 1}}, "book"),
+    "a book in capitals": (ledger(book="US"), 'must be lower-case letters, digits and "-"'),
+    "a book outside": (ledger(book="../us"), 'must be lower-case letters, digits and "-"'),
+    "a book that is too long": (ledger(book="b" * 53), "52"),
+    "no capital": (ledger(capital=0), "capital"),
+    "too much capital": (ledger(capital=1e16), "capital"),
+    "capital in words": (ledger(capital="much"), "capital"),
+    "no places": (ledger(targets={"topk": 0}), "topk"),
+    "fewer than none replaced": (ledger(targets={"nDrop": -1}), "nDrop"),
+    "more replaced than held": (
+        ledger(targets={"topk": 5, "nDrop": 6}),
+        "must have an nDrop of at most topk",
+    ),
+    "unknown weights": (ledger(targets={"weights": "value"}), "inverseVol"),
+    "a fill at no price": (ledger(fill={"at": "vwap"}), "close"),
+    "a slippage in favour": (ledger(fill={"slippageBps": -1}), "slippageBps"),
+    "another end of what is unfilled": (ledger(fill={"unfilled": "Keep"}), "Carry"),
+    "another end of what is delisted": (ledger(fill={"delisted": "Sell"}), "LastPrice"),
+    "no slice": (ledger(fill={"slices": 0}), "slices"),
+    "a time of no zone": (ledger(decideBefore="09:00"), "must be a time of day and a time zone"),
+    "a time of no day": (ledger(decideBefore="24:00 UTC"), "must be a time of day and a time zone"),
+    "an exchange by its name": (ledger(calendar="nyse"), "must be the code of an exchange"),
+    "more than all in one": (limits(maxWeight=1.5), "maxWeight"),
+    "no turnover": (limits(maxTurnover=0), "maxTurnover"),
+    "fewer names than one": (limits(minNames=0), "minNames"),
+    "borrowed money": (limits(maxGross=1.2), "maxGross"),
+    "more than the volume": (limits(maxParticipation=2), "maxParticipation"),
+    "an unknown limit": (limits(maxLoss=1), "maxLoss"),
+    "data of an age below zero": (gates(maxDataAgeDays=-1), "maxDataAgeDays"),
+    "a model without an age": (gates(maxModelAgeDays=0), "maxModelAgeDays"),
+    "a limit of one's own on the live IC": (gates(liveIc=0.01), "liveIc"),
+    "drift switched off in lower case": (gates(drift="off"), "Calibrated"),
+    "golden in words": (gates(golden="yes"), "golden"),
+    "more than all instruments": (gates(minCoverage=1.5), "minCoverage"),
+    "no drawdown at all": (gates(maxDrawdown=0), "maxDrawdown"),
+    "no daily loss at all": (gates(maxDailyLoss=0), "maxDailyLoss"),
+    "a broker": (ledger(broker="x"), "broker"),
+    "an account for the ledger": ({"stages": {"ledger": {"serviceAccountName": "x"}}}, "serviceAccountName"),
+    "variables for the ledger": ({"stages": {"ledger": {"env": {"A": "1"}}}}, "env"),
 }
 """Forms that are refused, with words of the sentence."""

@@ -155,15 +155,15 @@ class LocalRunOptions:
 
 def _all_stages(request: Request, volume: Volume, options: LocalRunOptions) -> int:
     folder = volume.run_folder(request["runId"])
-    result: Mapping[str, object] = {}
+    results: dict[Stage, Mapping[str, object]] = {}
     with Interruption() as interruption:
         for stage in stages_of(request["spec"]):
-            result = run_stage_here(stage, request, volume, interruption, options)
+            result = results[stage] = run_stage_here(stage, request, volume, interruption, options)
             if result["exitCode"] != ExitCode.DONE:
                 return report_failure(result, folder, interruption, as_json=options.quiet)
     lines = verify_run(folder, volume.mount)
     record_golden(folder, lines)
-    _report_success(result, folder, lines, as_json=options.quiet)
+    _report_success(results, folder, lines, as_json=options.quiet)
     return ExitCode.DONE if all_passed(lines) else ExitCode.INTERNAL
 
 
@@ -243,18 +243,26 @@ def report_failure(
 
 
 def _report_success(
-    result: Mapping[str, object], folder: Path, lines: list[AcceptanceLine], *, as_json: bool
+    results: Mapping[Stage, Mapping[str, object]],
+    folder: Path,
+    lines: list[AcceptanceLine],
+    *,
+    as_json: bool,
 ) -> None:
     found = (read_json_object(folder / METADATA_FILE) or {}).get("verdict")
     if as_json:
-        print_json({**result, "folder": str(folder), "verdict": found, "golden": as_document(lines)})
+        told: dict[str, object] = {}
+        for result in results.values():  # of a ledger's stage, beside the figures of the training
+            told |= result
+        print_json({**told, "folder": str(folder), "verdict": found, "golden": as_document(lines)})
         return
     failed = [f"  {line}" for line in lines if not line.passed]
     report = folder / REPORT_FILE
     page = report if report.exists() else folder / SUMMARY_FILE
     judged = [f"  {found}"] if found else []
-    first = f"  {result['message']}     {verdict(lines)}"
-    print_lines([first, *judged, *failed, f"  {_short_path(page)}"])
+    first = f"  {results[Stage.QRUN]['message']}     {verdict(lines)}"
+    recorded = [f"  {results[Stage.LEDGER]['message']}"] if Stage.LEDGER in results else []
+    print_lines([first, *judged, *recorded, *failed, f"  {_short_path(page)}"])
 
 
 def _short_path(path: Path) -> str:

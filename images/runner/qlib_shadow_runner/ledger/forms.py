@@ -72,6 +72,13 @@ FORMS: Final[Mapping[type, Mapping[str, Any]]] = {
 """Fields whose form is narrower than the declaration of the document says."""
 NAMES: Final = {"Mapping": Mapping, "Any": Any}
 """What annotations use that is imported for the type checker alone."""
+AT_ONCE: Final[Mapping[Any, tuple[type, ...]]] = {
+    float: (float, int),
+    int: (int,),
+    str: (str,),
+    bool: (bool,),
+}
+"""What most fields are, so that a long chain is read fast."""
 WORDS: Final[Mapping[Any, str]] = {
     int: "a whole number",
     float: "a number",
@@ -142,7 +149,11 @@ def _misfit_of_fields(value: object, form: type, where: str) -> str | None:
         return f"has no {_inside(where, missing[0])}"
     if more := sorted(value.keys() - hints.keys()):
         return f"has {_inside(where, shown(more[0]))}, which is no field"
-    found = (_misfit(one, hints[name], _inside(where, name)) for name, one in value.items())
+    found = (
+        _misfit(one, hints[name], _inside(where, name))
+        for name, one in value.items()
+        if type(one) not in AT_ONCE.get(hints[name], ())
+    )
     return next(filter(None, found), None)
 
 

@@ -1,19 +1,44 @@
-"""Why the paper account and tonight's backtest of the same days differ, in parts that sum to the whole."""
+"""Why the paper account and tonight's backtest of the same days differ, in parts that sum to the whole.
+
+The account is computed again from the first common day on, each time with one more thing as the backtest has
+it, and each part is what that changes in the return:
+
+    data      the recorded orders at the prices that the dataset has now
+    timing    every day decided in time and none held, filled at the backtest's kind of price
+    costs     the backtest's costs, lots and limits
+    rules     the backtest's strategy; nothing is carried, and delisted holdings stay
+    signals   tonight's signals of each day, not those that were recorded
+    start     the backtest's own account: it began with other positions, and with other money
+
+The order matters where two things work together, so it is fixed.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+import itertools
+import math
+import statistics
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from qlib_shadow_runner.ledger.account import Account, Order
+from qlib_shadow_runner.ledger.exchange import SELL, is_whole
+from qlib_shadow_runner.ledger.plan import make_plan
+from qlib_shadow_runner.ledger.restated import at_restated_prices, order_at_restated_price
+from qlib_shadow_runner.ledger.rules import Rules
+from qlib_shadow_runner.ledger.settle import settle_day
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import date
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from qlib_shadow_runner.ledger.quotes import Quotes
-    from qlib_shadow_runner.ledger.rules import Costs, Rules, Targets
+    from qlib_shadow_runner.ledger.rules import Costs, Targets
 
 PARTS: Final = ("data", "timing", "costs", "rules", "signals", "start")
 """In the order in which they are replaced, from the paper account to the backtest."""
+FEWEST: Final = 20
+"""Fewer days give no band."""
 
 
 class Entry(Protocol):
@@ -52,5 +77,160 @@ class Tracking:
 
 
 def track(entries: Sequence[Entry], rules: Rules, quotes: Quotes, tonight: Backtest) -> Tracking | None:
-    """Return the tracking difference; None where the account and the backtest have no two days in common."""
-    raise NotImplementedError
+    """Return the tracking difference; None where the account and the backtest have no two days in common.
+
+    `rules` are those of BOOK.json; the entries have those of later eras.
+    """
+    book = _Book.read(entries, rules)
+    promised = dict(zip(tonight.days, tonight.nav, strict=True))
+    days = [day for day in sorted(book.accounts) if day in promised and quotes.has(day)]
+    if len(days) <= 1 or not book.accounts[days[0]].value > 0:
+        return None
+    found = [
+        _returns([book.accounts[day].value for day in days]),
+        *(_returns(_navs(book, days, quotes, stage)) for stage in _stages(book, tonight, quotes)),
+        _returns([promised[day] for day in days]),
+    ]
+    by_day = tuple(_difference(day, at) for day, *at in zip(days[1:], *found, strict=True))
+    last = by_day[-1]
+    return Tracking(last["total"], {name: last[name] for name in PARTS}, by_day, _band(by_day))
+
+
+class _Book(NamedTuple):
+    """What the entries of a book say, by day."""
+
+    accounts: Mapping[date, Account]
+    """At the close of the first decision's day and of each trading day since."""
+    decisions: Mapping[date, Any]
+    due: Mapping[date, tuple[Order, ...]]
+    """The orders that were due on each day, as they were decided."""
+    whole: frozenset[str]
+    """The ids of the sales of all that was held."""
+    eras: tuple[tuple[date, Rules], ...]
+    """The first day of each era, and its rules."""
+
+    @classmethod
+    def read(cls, entries: Iterable[Entry], rules: Rules) -> _Book:
+        documents = [one.document for one in entries]
+        decisions = {_day(one): one for one in documents if one["kind"] == "decision"}
+        fills = {_day(one): one for one in documents if one["kind"] == "fills"}
+        first = {day: decisions[day] for day in sorted(decisions)[:1]}
+        orders = {one["id"]: Order.read(one) for made in decisions.values() for one in made["orders"]}
+        due = {
+            day: tuple(orders[one["order"]] for one in made["fills"] if one["order"] in orders)
+            for day, made in fills.items()
+        }
+        whole = frozenset(id_ for made in decisions.values() for id_ in _whole_sales(made))
+        eras = [(day, Rules.read(one["rules"])) for day, one in sorted(decisions.items()) if one["rules"]]
+        accounts = {day: Account.read(one["account"]) for day, one in {**first, **fills}.items()}
+        return cls(accounts, decisions, due, whole, ((date.min, rules), *eras))
+
+    def rules(self, day: date) -> Rules:
+        """Return the rules of the era of a day."""
+        return next(rules for first, rules in reversed(self.eras) if first <= day)
+
+
+class _Stage(NamedTuple):
+    """One way to compute the account again: the rules of a day, and the orders that its account is given."""
+
+    rules: Callable[[date], Rules]
+    orders: Callable[[Account, date, date, tuple[Order, ...]], Sequence[Order]]
+    """From the account, the day before, the day, and the orders that were carried to it."""
+
+
+def _stages(book: _Book, tonight: Backtest, quotes: Quotes) -> Iterable[_Stage]:
+    """Return the stages from the recorded orders to the backtest's rules and signals."""
+
+    def recorded(account: Account, _: date, day: date, __: tuple[Order, ...]) -> Sequence[Order]:
+        return [_as_large_as_held(one, account, book, quotes) for one in book.due.get(day, ())]
+
+    def decided(
+        rules: Callable[[date], Rules],
+        scores: Callable[[date], tuple[Mapping[str, float], Mapping[str, float]]],
+    ) -> _Stage:
+        def orders(account: Account, before: date, _: date, carried: tuple[Order, ...]) -> Sequence[Order]:
+            of_day, expected = scores(before)
+            if not of_day:
+                return carried
+            plan = make_plan(account, of_day, expected, rules(before), quotes, day=before, book="")
+            return plan.orders
+
+        return _Stage(rules, orders)
+
+    def as_recorded(day: date) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        made = book.decisions.get(day)
+        return (tonight.scores.get(day, {}), {}) if made is None else (made["scores"], made["expected"])
+
+    def as_tonight(day: date) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        return tonight.scores.get(day, {}), {}
+
+    def in_time(day: date) -> Rules:
+        return replace(book.rules(day), fill_at=tonight.fill_at)
+
+    def at_its_costs(day: date) -> Rules:
+        return replace(in_time(day), costs=tonight.costs)
+
+    def by_its_rules(_: date) -> Rules:
+        return Rules(tonight.strategy, tonight.costs, fill_at=tonight.fill_at)
+
+    return (
+        _Stage(book.rules, recorded),
+        decided(in_time, as_recorded),
+        decided(at_its_costs, as_recorded),
+        decided(by_its_rules, as_recorded),
+        decided(by_its_rules, as_tonight),
+    )
+
+
+def _navs(book: _Book, days: Sequence[date], quotes: Quotes, stage: _Stage) -> list[float]:
+    """Return the account's value at the close of each day, computed again from that of the first."""
+    account, carried = at_restated_prices(book.accounts[days[0]], quotes).account, tuple[Order, ...]()
+    navs = {days[0]: account.value}
+    span = quotes.calendar[quotes.index(days[0]) : quotes.index(days[-1]) + 1]
+    for before, day in itertools.pairwise(span):
+        orders = stage.orders(account, before, day, carried)
+        settled = settle_day(account, orders, stage.rules(before), quotes, before=before, day=day)
+        account, carried = settled.account, settled.carried
+        navs[day] = account.value
+    return [navs[day] for day in days]
+
+
+def _whole_sales(decision: Mapping[str, Any]) -> list[str]:
+    holdings = Account.read(decision["account"]).holdings
+    return [
+        one["id"]
+        for one in decision["orders"]
+        if one["side"] == SELL
+        and one["instrument"] in holdings
+        and is_whole(one["amount"], holdings[one["instrument"]].amount)
+    ]
+
+
+def _as_large_as_held(order: Order, account: Account, book: _Book, quotes: Quotes) -> Order:
+    """Return a recorded order: one that sold all sells all, of whatever the account has now."""
+    held = account.holdings.get(order.instrument)
+    if held is None or order.id not in book.whole:
+        return order
+    return replace(order_at_restated_price(order, quotes), amount=held.amount)
+
+
+def _returns(navs: Sequence[float]) -> list[float]:
+    return [nav / navs[0] - 1 for nav in navs[1:]]
+
+
+def _difference(day: date, returns: Sequence[float]) -> dict[str, Any]:
+    parts = {name: one - other for name, (one, other) in zip(PARTS, itertools.pairwise(returns), strict=True)}
+    ends = {"day": day.isoformat(), "paper": returns[0], "backtest": returns[-1]}
+    return {**ends, "total": sum(parts.values()), **parts}
+
+
+def _band(by_day: Sequence[Mapping[str, Any]]) -> float | None:
+    totals: list[float] = [0.0, *(one["total"] for one in by_day)]
+    changes = [later - earlier for earlier, later in itertools.pairwise(totals)]
+    if len(changes) < FEWEST:
+        return None
+    return 2 * statistics.stdev(changes) * math.sqrt(len(changes))
+
+
+def _day(document: Mapping[str, Any]) -> date:
+    return date.fromisoformat(document["day"])

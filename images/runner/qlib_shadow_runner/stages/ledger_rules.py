@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.contract import Reason
@@ -30,10 +31,10 @@ def rules_of(
     return Rules(
         targets=_targets(spec, _object(metadata, "strategy")),
         costs=_costs(spec, _object(metadata, "exchange"), metadata, quotes, universe),
-        limits=Limits(**vars(spec.limits)),
+        limits=Limits(**_same(spec.limits, Limits)),
         gates=GateRules(
             **{
-                **vars(spec.gates),
+                **_same(spec.gates, GateRules),
                 "live_ic": spec.gates.live_ic is Calibrated.CALIBRATED,
                 "drift": spec.gates.drift is Calibrated.CALIBRATED,
             }
@@ -46,6 +47,11 @@ def rules_of(
         calendar=spec.calendar or CALENDARS[region],
         region=region,
     )
+
+
+def _same(asked: object, rules: type[Limits | GateRules]) -> dict[str, Any]:
+    """Return the fields that a part of the rules has by the names that the spec gives them, too."""
+    return {one.name: getattr(asked, one.name) for one in fields(rules)}
 
 
 def _targets(spec: LedgerSpec, strategy: Mapping[str, Any]) -> Targets:

@@ -9,6 +9,7 @@ from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.gates import closed
 from qlib_shadow_runner.ledger.night import record_night
 from qlib_shadow_runner.ledger.tables import refresh_tables
+from qlib_shadow_runner.report.book.page import refresh_page
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
 
 if TYPE_CHECKING:
@@ -23,16 +24,16 @@ NAMES_MAX = 500
 
 
 def keep_ledger(folder: Path, mount: Path, identity: Identity, spec: LedgerSpec) -> dict[str, Any]:
-    """Record the night and make the book's tables again; return result, message and notes."""
+    """Record the night, and make the book's tables and page again; return result, message and notes."""
     run = RunOfTheNight.of(folder, mount, identity, spec)
     night = run.night()
     recorded = record_night(night, run.dataset)
-    fault = refresh_tables(night.folder)
+    faults = (refresh_tables(night.folder), refresh_page(night.folder))
     return {
         "result": ledger_result(night, recorded),
-        "message": f"book {spec.book}: {recorded.sentence}",
+        "message": recorded.sentence,
         "reconciled": recorded.reconciled,
-        "notes": [*recorded.notes, *([fault] if fault else [])],
+        "notes": [*recorded.notes, *filter(None, faults)],
     }
 
 

@@ -88,10 +88,10 @@ def ledgers_accounts(folder: Path, market: Market, frame: pd.DataFrame, rules: t
     """Return the ledger's account and cash of each day."""
     days, quotes = weekdays(market.length), Quotes.of(Dataset(folder))
     book = rules_of(rules, adjusted=lacks_factors(quotes, market.stocks, days[FIRST_DAY], days[-2]))
-    by_day = {
-        day.date(): scores.droplevel("datetime")["score"].to_dict()
-        for day, scores in frame.groupby(level="datetime")
-    }
+    by_day: dict[Any, dict[str, float]] = {}
+    levels = [frame.index.get_level_values(name) for name in ("datetime", "instrument")]
+    for day, name, score in zip(*levels, frame["score"], strict=True):
+        by_day.setdefault(day.date(), {})[name] = score
     account, rows = Account(rules.account), {}
     for before, day in zip(days[FIRST_DAY - 1 : -2], days[FIRST_DAY:-1], strict=True):
         plan = make_plan(account, by_day.get(before, {}), {}, book, quotes, day=before, book="us-shadow")

@@ -46,6 +46,12 @@ def sessions_from(first: date, count: int, code: str = "XNYS") -> tuple[date, ..
     return tuple(found)
 
 
+def weekdays(count: int, first: date) -> list[date]:
+    """Return some days from Monday to Friday."""
+    days = (first + timedelta(days=number) for number in range(2 * count + 2))
+    return [day for day in days if day.weekday() < 5][:count]
+
+
 def chance(*parts: object) -> float:
     """Return a number from 0 to 1 that follows from its arguments."""
     digest = hashlib.sha256(repr(parts).encode()).digest()

@@ -86,7 +86,7 @@ USUAL = Rules(
 
 @example(QUIET, Scores(), USUAL)
 @given(MARKETS, SCORES, RULES)
-@rounds("QLIB_SHADOW_CHAOS_LEDGER_MARKETS", 12)
+@rounds("QLIB_SHADOW_CHAOS_LEDGER_MARKETS", 8)
 def test_random_markets_and_rules_equal_qlib(market: Market, scores: Scores, rules: Rules) -> None:
     """Splits, gaps, delistings, limits, costs, lots, little money, equal scores: the same account."""
     theirs, ours = both(market, scores, rules)

@@ -231,5 +231,3 @@ def test_weeks_sum_what_the_days_say(book: SampleBook):
     assert (first.held, empty.days, empty.total) == (1, 0, None)
     pnl = sum(one["pnl"] for one in documents(book, "fills"))
     assert newest.pnl + middle.pnl + first.pnl == pytest.approx(pnl)
-
-
