@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import pytest
+from starlette.requests import Request
 from tests.unit.runner.catalog.volumes import SmallVolume
 from tests.unit.runner.ledger.sample_book import SampleBook, recent_weekday, write_book
 from tests.unit.runner.report.test_book_page import EVIL, hostile_book
@@ -21,6 +22,8 @@ from qlib_shadow_runner.ledger.entries import LEDGERS, PORTFOLIO_FILE
 from qlib_shadow_runner.ledger.overview import overview
 from qlib_shadow_runner.storage.volume import Volume
 from qlib_shadow_runner.ui.book_table import FRESH_SECONDS, BookTable
+from qlib_shadow_runner.ui.books_api import BooksApi
+from qlib_shadow_runner.ui.own_command import OwnCommand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,13 +127,31 @@ def test_the_api_gives_what_the_chain_has(pages: Served):
 
 
 def test_a_book_is_verified_against_a_head(pages: Served):
-    """Without prices; another head than the chain's is a finding."""
+    """Another head than the chain's is a finding; a damaged book has findings, and is no error."""
     head = got(pages, f"{API}/a-good")["head"]
     found = got(pages, f"{API}/a-good/verify?head={'0' * 64}")
-    assert (found["holds"], found["prices"], found["head"]) == (False, False, head)
+    assert (found["sound"], found["prices"], found["head"]) == (False, None, head)
+    assert found["headGiven"] == "0" * 64
     assert found["findings"]
     assert all("head" not in one for one in got(pages, f"{API}/a-good/verify?head={head}")["findings"])
-    assert got(pages, f"{API}/g-damaged/verify")["holds"] is False
+    assert got(pages, f"{API}/g-damaged/verify")["sound"] is False
+
+
+def test_one_book_is_computed_at_a_time(tmp_path: Path):
+    """A second request is refused at once: it would keep a page from others."""
+    table = BookTable(Volume(tmp_path))
+    write_book(table.ledgers, nights=1)
+    api = BooksApi(table, OwnCommand(tmp_path))
+    scope = {
+        "type": "http",
+        "path": API,
+        "query_string": b"",
+        "headers": [],
+        "path_params": {"name": "us-shadow"},
+    }
+    with api._alone():
+        assert api.verify(Request(scope)).status_code == 503
+    assert api.verify(Request(scope)).status_code == 200
 
 
 REFUSED: Final = {
@@ -153,6 +174,10 @@ REFUSED: Final = {
     f"{API}/a-good/trend?weeks=1e3": (400, "from 1 to 520"),
     f"{API}/a-good/trend?weeks=%D9%A3": (400, "from 1 to 520"),
     f"{API}/a-good/verify?head=xyz": (400, "64 hexadecimal digits"),
+    f"{API}/a-good/diff": (400, "no complete run of the book a-good"),
+    f"{API}/a-good/diff?run=-x": (400, "is not the id of a run"),
+    f"{API}/a-good/diff?run=gone-1": (400, "gone-1"),
+    f"{API}/g-damaged/diff": (409, "LedgerDamaged"),
     f"{API}/a-good/halt": (404, "no such page"),
     f"{API}/h-empty/orders": (400, "nothing is decided yet"),
     f"{API}/h-empty/positions": (400, "nothing is decided yet"),
