@@ -122,9 +122,7 @@ def _since(on: halts.Halt) -> str:
 def _checked(now: Overview, *, has_prices: bool, has_head: bool) -> str:
     parts = [
         f"{now.entries} entries",
-        "with the prices that there are now"
-        if has_prices
-        else "without prices, since its dataset is not here",
+        "with the prices of now" if has_prices else "without prices, since its dataset is not here",
         "with the head that was given" if has_head else "and nothing shows a forged chain without --head",
     ]
     return shorten(", ".join(parts), WHY_MAX)
