@@ -1,22 +1,20 @@
-"""The ledger stage of a real run: what it brings to its book, what it refuses, and that nothing else changes."""
+"""The ledger stage of a real run: what it brings to its book, and what it refuses."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from qlib_shadow_runner.cli import main
-from qlib_shadow_runner.contract import ARTIFACTS
-from qlib_shadow_runner.contract.spec.ledger import LedgerSpec
+from qlib_shadow_runner.contract import ARTIFACTS, ENV_GIT_COMMIT
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.ranked_signals import encode_signals, read_signals, with_ranks
@@ -27,6 +25,14 @@ from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
 from qlib_shadow_runner.stages.ledger_rules import rules_of
 from qlib_shadow_runner.stages.ledger_step import keep_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from qlib_shadow_runner.contract.spec.ledger import LedgerSpec
+
+    Edit = Callable[[dict[str, Any]], object]
 
 DAY = "2020-02-03"
 SPEC: dict[str, Any] = {
@@ -42,28 +48,32 @@ SPEC: dict[str, Any] = {
 LEDGER: dict[str, Any] = {"book": "us", "capital": 1e6, "targets": {"topk": 3, "nDrop": 1}}
 
 
-def run(data: Path, run_id: str, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def run(data: Path, run_id: str, *options: str, **more: Any) -> tuple[str, dict[str, Any]]:
     """Run a manifest on this machine; return what is printed, and the metadata."""
     spec = {"runId": run_id, **SPEC, **more}
     document = {"apiVersion": "qlibshadow.io/v1alpha1", "kind": "QlibShadowRun", "metadata": {"name": run_id}}
-    command = [sys.executable, "-m", "qlib_shadow_runner", "run", "-", "--data", str(data), "--json"]
-    done = subprocess.run(
-        command, input=json.dumps(document | {"spec": spec}), capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "qlib_shadow_runner", "run", "-", "--data", str(data), *options]
+    # A known commit, or no run is identical to another one.
+    environ = {**os.environ, ENV_GIT_COMMIT: "0" * 40}
+    text = json.dumps(document | {"spec": spec})
+    done = subprocess.run(command, input=text, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     metadata = json.loads((data / ARTIFACTS / run_id / "RUN_METADATA.json").read_text())
-    return json.loads(done.stdout), metadata
+    return done.stdout, metadata
+
+
+@pytest.fixture(scope="module")
+def printed(data: Path) -> str:
+    """Return what the first run of the volume has printed."""
+    return (data / "printed").read_text()
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a volume with a run that has kept a book."""
     found = tmp_path_factory.mktemp("data")
-    run(found, "one", ledger=LEDGER)
+    (found / "printed").write_text(run(found, "one", ledger=LEDGER)[0])
     return found
-
-
-Edit = Callable[[dict[str, Any]], object]
 
 
 def a_copy(data: Path, tmp_path: Path, edit: Edit = dict) -> Path:
@@ -111,16 +121,24 @@ def test_a_run_with_a_ledger_is_a_golden_run_and_says_what_was_recorded(data: Pa
     assert metadata["network_guard"]
 
 
+def test_the_end_of_a_run_has_figures_and_book(printed: str):
+    """Each in a line of its own."""
+    ends = [line.strip() for line in printed.splitlines()][-4:]
+    assert ends[0].startswith("IC ")
+    assert ends[0].endswith("golden run: PASS (17/17)")
+    assert ends[2].startswith("book us: decided 3 orders on 2020-02-03")
+
+
 def test_a_ledger_changes_nothing_that_the_training_follows_from(data: Path):
     """A run without one asks the same: it takes the training over, and has neither stage nor book."""
-    printed, metadata = run(data, "two", reuse="IfIdentical")
+    said, metadata = run(data, "two", "--json", reuse="IfIdentical")
     one = json.loads((data / ARTIFACTS / "one/RUN_METADATA.json").read_text())
     assert metadata["reused_from"] == "one"
     same = ("config_hash", "computation", "recipe_sha256", "signals_sha256", "workflow_sha256")
     assert {key: metadata[key] for key in same} == {key: one[key] for key in same}
     assert list(metadata["stages"]) == ["download", "qrun"]
     assert "ledger" not in metadata
-    assert "ledger" not in printed
+    assert "ledger" not in json.loads(said)
 
 
 def test_a_night_has_what_its_decision_follows_from(data: Path, tmp_path: Path):
@@ -257,8 +275,10 @@ def test_capital_comes_from_spec_portfolio_or_the_book_itself(data: Path, tmp_pa
     folder, books = a_copy(data, tmp_path), data / ARTIFACTS / "ledgers"
     night = brought(folder, data, asked(capital=None)).night()
     assert (night.capital, night.share) == (None, None)
-    with pytest.raises(StageError, match=r"spec\.ledger\.capital is missing"):
-        brought(folder, data, asked(capital=None, book="new")).night()
+    identity = Identity("one", "uid", "one", "local")
+    with pytest.raises(StageError, match="neither is its capital given nor its share"):
+        keep_ledger(folder, data, identity, asked(capital=None, book="new"))
+    assert not (books / "new/BOOK.json").exists()
     (books / "PORTFOLIO.json").write_text('{"capital": 1000, "shares": {"new": 0.25}}')
     try:
         night = brought(folder, data, asked(capital=None, book="new")).night()
@@ -294,7 +314,7 @@ def test_the_spec_is_laid_over_the_runs_own_rules(tmp_path: Path):
             OTHER,
             EXCHANGE,
             {},
-            r"only_tradable\), so the ledger does not know .* set spec.ledger.targets.topk",
+            r"only_tradable\), so the ledger does .* set spec.ledger.targets.topk",
         ),
         ({}, EXCHANGE, {}, "has no topk and n_drop"),
         ({"topk": 50, "n_drop": 5}, EXCHANGE, {"topk": 4}, "would replace 5 instruments a day and hold 4"),
