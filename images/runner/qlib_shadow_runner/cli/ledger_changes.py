@@ -12,6 +12,7 @@ from qlib_shadow_runner.contract.escapes import shorten
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger import halts
 from qlib_shadow_runner.ledger.check import verify_book
+from qlib_shadow_runner.ledger.documents import verification_document
 from qlib_shadow_runner.ledger.entries import Verdict
 from qlib_shadow_runner.ledger.overview import overview
 from qlib_shadow_runner.ledger.tables import refresh_tables
@@ -42,17 +43,8 @@ def print_verification(asked: Asked) -> int:
             print_error(f"note: {note}")
     now = overview(folder)
     if asked.as_json:
-        print_json(
-            {
-                "book": folder.name,
-                "sound": not findings,
-                "findings": findings,
-                "head": now.head,
-                "headGiven": head,
-                "entries": now.entries,
-                "prices": None if dataset is None else str(dataset.folder),
-            }
-        )
+        prices = None if dataset is None else dataset.folder
+        print_json(verification_document(now, findings, head, prices))
     elif findings:
         print_lines([f"{folder.name} does not hold:", *(f"  {finding}" for finding in findings)])
     else:
@@ -122,9 +114,7 @@ def _since(on: halts.Halt) -> str:
 def _checked(now: Overview, *, has_prices: bool, has_head: bool) -> str:
     parts = [
         f"{now.entries} entries",
-        "with the prices that there are now"
-        if has_prices
-        else "without prices, since its dataset is not here",
+        "with the prices of now" if has_prices else "without prices, since its dataset is not here",
         "with the head that was given" if has_head else "and nothing shows a forged chain without --head",
     ]
     return shorten(", ".join(parts), WHY_MAX)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.cli.amounts import count
 from qlib_shadow_runner.cli.ledger_show import overview_of
-from qlib_shadow_runner.cli.ledger_texts import amount, change, gain, money, plural, share
+from qlib_shadow_runner.cli.ledger_texts import amount, change, gain, money, paragraph, plural, share
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.chain import Chain
+from qlib_shadow_runner.ledger.documents import (
+    nav_document,
+    orders_document,
+    positions_document,
+    trend_document,
+)
 from qlib_shadow_runner.ledger.weeks import weeks_of
-from qlib_shadow_runner.printing import NOTHING, print_json, print_line, print_table
+from qlib_shadow_runner.printing import NOTHING, print_json, print_line, print_lines, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,47 +36,34 @@ MOST_WEEKS: Final = 520
 
 def print_orders(asked: Asked) -> int:
     """Print the orders of a day, the last unless another is named, and what they came to."""
-    entries = _chain(asked).entries
-    decisions = {_day(one.document): one.document for one in entries if one.document["kind"] == "decision"}
-    day = _chosen(asked, decisions, "decided nothing", "the last decision")
-    decision = decisions[day]
-    fills = {
-        fill["order"]: fill
-        for one in entries
-        if one.document["kind"] == "fills" and _day(one.document) > day
-        for fill in one.document["fills"]
-    }
+    found = orders_document(_chain(asked), asked.options["day"])
     if asked.as_json:
-        known = ("day", "decision", "late", "gates", "targets", "orders", "figures")
-        print_json(
-            {name: decision[name] for name in known}
-            | {"fills": [fills[one["id"]] for one in decision["orders"] if one["id"] in fills]}
-        )
+        print_json(found)
         return ExitCode.DONE
-    late = ", too late to be filled" if decision["late"] else ""
-    orders = plural(len(decision["orders"]), "order")
-    print_line(f"{asked.folder().name}  {day}  {decision['decision']}{late}  {orders}")
-    if decision["orders"]:
-        rows = [_order_row(one, fills.get(one["id"])) for one in decision["orders"]]
+    late = ", too late to be filled" if found["late"] else ""
+    orders = plural(len(found["orders"]), "order")
+    print_line(f"{asked.folder().name}  {found['day']}  {found['decision']}{late}  {orders}")
+    if found["orders"]:
+        fills = {one["order"]: one for one in found["fills"]}
+        rows = [_order_row(one, fills.get(one["id"])) for one in found["orders"]]
         print_table([ORDERS, *rows], {2, 3, 4, 5, 6})
+    for fill in found["fills"]:
+        if fill["why"]:
+            print_lines(paragraph(f"{fill['instrument']}: ", fill["why"]))
     return ExitCode.DONE
 
 
 def print_positions(asked: Asked) -> int:
     """Print what is held at the end of a day, the last unless another is named."""
-    accounts = {_day(one.document): one.document["account"] for one in _chain(asked).entries}
-    day = _chosen(asked, accounts, "has no account", "the last day")
-    account = accounts[day]
+    found = positions_document(_chain(asked), asked.options["day"])
     if asked.as_json:
-        print_json({"day": day, **account})
+        print_json(found)
         return ExitCode.DONE
-    positions = plural(len(account["positions"]), "position")
-    print_line(
-        f"{asked.folder().name}  {day}  NAV {money(account['nav'])}, of it {money(account['cash'])} in cash, "
-        f"{positions}"
-    )
-    if account["positions"]:
-        print_table([POSITIONS, *map(_position_row, account["positions"])], {1, 2, 3, 4, 5})
+    positions = plural(len(found["positions"]), "position")
+    account = f"NAV {money(found['nav'])}, of it {money(found['cash'])} in cash, {positions}"
+    print_line(f"{asked.folder().name}  {found['day']}  {account}")
+    if found["positions"]:
+        print_table([POSITIONS, *map(_position_row, found["positions"])], {1, 2, 3, 4, 5})
     return ExitCode.DONE
 
 
@@ -79,7 +71,7 @@ def print_nav(asked: Asked) -> int:
     """Print the account's value day by day."""
     one = overview_of(asked.folder())
     if asked.as_json:
-        print_json([{**vars(day), "turnover": day.turnover} for day in one.days])
+        print_json(nav_document(one))
         return ExitCode.DONE
     if not one.days:
         print_line(f"{one.book} has no reconciled trading day yet; it holds {money(one.nav)}")
@@ -111,7 +103,7 @@ def print_trend(asked: Asked) -> int:
     one = overview_of(asked.folder())
     weeks = weeks_of(one, number)
     if asked.as_json:
-        print_json([week.document() for week in weeks])
+        print_json(trend_document(one, number))
         return ExitCode.DONE
     if not weeks:
         print_line(f"nothing is decided yet in {one.book}")
@@ -133,27 +125,8 @@ def _chain(asked: Asked) -> Chain:
     return Chain.read(folder)
 
 
-def _chosen(asked: Asked, days: Mapping[str, object], lacks: str, what: str) -> str:
-    """Return the day that was named, or the last; one that there is not is refused with the last."""
-    name = asked.folder().name
-    if not days:
-        raise StageError(Reason.INVALID_SPEC, f"nothing is decided yet in {name}")
-    day, last = asked.options["day"], max(days)
-    if day is None:
-        return last
-    try:
-        found = f"{date.fromisoformat(day)}"
-    except ValueError:
-        raise StageError(
-            Reason.INVALID_SPEC, f'--day must be a day such as {last}, not "{day[:80]}"'
-        ) from None
-    if found not in days:
-        raise StageError(Reason.INVALID_SPEC, f"{name} {lacks} on {found}; {what} is of {last}")
-    return found
-
-
 def _order_row(order: Mapping[str, Any], fill: Mapping[str, Any] | None) -> Sequence[str]:
-    filled = NOTHING if fill is None else f"{amount(fill['shares'])}{' *' if fill['why'] else ''}"
+    filled = NOTHING if fill is None else amount(fill["shares"])
     return (
         order["side"],
         order["instrument"],
@@ -186,7 +159,3 @@ def _nights(week: BookWeek) -> str:
 def _price(value: float, shares: float) -> str:
     """Return the price of a raw share, so that shares times price is the value that is shown."""
     return money(value / shares) if shares else NOTHING
-
-
-def _day(document: Mapping[str, Any]) -> str:
-    return str(document["day"])

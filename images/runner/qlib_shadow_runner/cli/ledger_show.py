@@ -9,6 +9,7 @@ from qlib_shadow_runner.cli.ledger_texts import change, facts, gain, money, para
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.chain import Chain
+from qlib_shadow_runner.ledger.documents import list_document
 from qlib_shadow_runner.ledger.entries import PORTFOLIO_FILE
 from qlib_shadow_runner.ledger.overview import State, overview, when
 from qlib_shadow_runner.ledger.portfolio import read_portfolio, total_of
@@ -50,7 +51,7 @@ def _list(asked: Asked) -> int:
     found = [overview(ledgers / name) for name in known_books(ledgers)]
     total = total_of(found)
     if asked.as_json:
-        print_json({"books": [one.document() for one in found], "total": total.document()})
+        print_json(list_document(found, total.document()))
         return ExitCode.DONE
     if not found:
         print_line(f"there are no books in {asked.data}; a run with spec.ledger begins one")

@@ -12,6 +12,7 @@ from qlib_shadow_runner.ledger.weeks import weeks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from qlib_shadow_runner.ledger.chain import Chain
     from qlib_shadow_runner.ledger.overview import Overview
@@ -49,6 +50,21 @@ def trend_document(overview: Overview, weeks: int) -> list[dict[str, Any]]:
 def list_document(overviews: Sequence[Overview], total: Mapping[str, Any]) -> dict[str, Any]:
     """Return all books and the sums over them."""
     return {"books": [one.document() for one in overviews], "total": total}
+
+
+def verification_document(
+    overview: Overview, findings: Sequence[str], head: str | None, prices: Path | None
+) -> dict[str, Any]:
+    """Return whether a book holds: against which head, and against the prices of which folder."""
+    return {
+        "book": overview.book,
+        "sound": not findings,
+        "findings": list(findings),
+        "head": overview.head,
+        "headGiven": head,
+        "entries": overview.entries,
+        "prices": None if prices is None else str(prices),
+    }
 
 
 def fills_after(chain: Chain, day: str) -> dict[str, Mapping[str, Any]]:

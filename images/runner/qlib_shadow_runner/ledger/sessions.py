@@ -11,7 +11,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from qlib_shadow_runner.contract import Reason
@@ -85,17 +85,24 @@ def _sessions(code: str) -> Sessions:
             Reason.LEDGER_REFUSED,
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # what it uses of pandas, which is pinned with it
-        try:
-            schedule = exchange_calendars.get_calendar(code, start=EARLIEST).schedule
-        except ValueError:  # of an exchange whose holidays are not known so far back
-            schedule = exchange_calendars.get_calendar(code).schedule
+        warnings.simplefilter("ignore")  # the library uses what a later pandas will not have
+        schedule = _schedule(code)
     return Sessions(
         code,
         [one.date() for one in schedule.index],
         [one.to_pydatetime() for one in schedule["open"]],
         [one.to_pydatetime() for one in schedule["close"]],
     )
+
+
+def _schedule(code: str) -> Any:
+    """Return the table of an exchange's sessions."""
+    import exchange_calendars  # noqa: PLC0415 - as above
+
+    try:
+        return exchange_calendars.get_calendar(code, start=EARLIEST).schedule
+    except ValueError:  # of an exchange that is younger, or whose holidays are not known so far back
+        return exchange_calendars.get_calendar(code).schedule
 
 
 def deadline(decide_before: str, fill_day: date) -> datetime:

@@ -65,7 +65,8 @@ class Scale:
         found = [0.0, *values]
         low, high, step = bounds(min(found), max(found))
         heights = [low + step * place for place in range(round((high - low) / step) + 1)]
-        left = GAP + LETTER_WIDTH * max(len(labelled(one)) for one in heights)
+        texts = [labelled(one) for one in heights]
+        left = GAP + LETTER_WIDTH * max(len(one) + one.count("%") for one in texts)  # it is a wide letter
         bare = cls(low, high, (), left, height)
         return cls(low, high, [(bare.y(one), labelled(one)) for one in heights], left, height)
 

@@ -207,19 +207,20 @@ class RunOfTheNight:
     # --- what the backtest has promised ------------------------------------------------------------
 
     @cached_property
-    def _account(self) -> pd.DataFrame | None:
+    def account(self) -> pd.DataFrame | None:
+        """Return the daily account of the run's backtest; None where there is none."""
         return Outputs(self.evidence.tables).backtest
 
     def _benchmark(self) -> dict[date, float]:
         """Return the benchmark's return of each day of the backtest."""
-        table = self._account
+        table = self.account
         if table is None or "bench" not in table:
             return {}
         return {day.date(): float(value) for day, value in table["bench"].dropna().items()}  # type: ignore[union-attr]
 
     def _promise(self) -> dict[str, float | None]:
         """Return mean and deviation of the backtest's daily return, net of cost."""
-        table = self._account
+        table = self.account
         if table is None or not {"return", "cost"} <= set(table.columns):
             return {"mean": None, "deviation": None, "days": 0}
         net = (table["return"] - table["cost"]).dropna()

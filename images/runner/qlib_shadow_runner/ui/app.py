@@ -29,6 +29,7 @@ from qlib_shadow_runner.ui.chart import cumulative_ic
 from qlib_shadow_runner.ui.comparer import Comparer
 from qlib_shadow_runner.ui.details import details
 from qlib_shadow_runner.ui.nights_pages import NightsPages, series_link
+from qlib_shadow_runner.ui.own_command import OwnCommand
 from qlib_shadow_runner.ui.pages import now_in_utc, page
 from qlib_shadow_runner.ui.resources import ListedResources, join
 from qlib_shadow_runner.ui.run_files import LOGS, content, open_shown, read_log, shown_files
@@ -70,7 +71,7 @@ def application(volume: Volume, listing: ResourceListing | None = None) -> Starl
     run_table = RunTable(volume)
     book_table = BookTable(volume)
     pages, nights = Pages(run_table, listing), NightsPages(run_table, listing, book_table)
-    books, api = BooksPages(book_table), BooksApi(book_table)
+    books, api = BooksPages(book_table), BooksApi(book_table, OwnCommand(volume.mount))
     routes = [
         Route("/", nights.morning),
         Route("/series", nights.series),
@@ -93,6 +94,7 @@ def application(volume: Volume, listing: ResourceListing | None = None) -> Starl
         Route("/api/books/{name}/nav", api.nav),
         Route("/api/books/{name}/trend", api.trend),
         Route("/api/books/{name}/verify", api.verify),
+        Route("/api/books/{name}/diff", api.difference),
         Route("/static/{name}", static),
         Route("/healthz", healthz),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 from dataclasses import dataclass, field
@@ -13,31 +14,34 @@ from starlette.responses import JSONResponse, Response
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.escapes import in_a_sentence
+from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.chain import Chain
-from qlib_shadow_runner.ledger.check import verify_book
 from qlib_shadow_runner.ledger.documents import (
     list_document,
     nav_document,
     orders_document,
     positions_document,
     trend_document,
+    verification_document,
 )
 from qlib_shadow_runner.ledger.portfolio import total_of
 from qlib_shadow_runner.texts import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from starlette.requests import Request
 
     from qlib_shadow_runner.ledger.overview import Overview
     from qlib_shadow_runner.ui.book_table import BookTable
+    from qlib_shadow_runner.ui.own_command import OwnCommand
 
     Answer = Callable[["BooksApi", Request], Any]
 
 DEFAULT_WEEKS: Final = "4"
 MOST_WEEKS: Final = 520
+STATUSES: Final = {Reason.INVALID_SPEC: HTTPStatus.BAD_REQUEST, Reason.LEDGER_DAMAGED: HTTPStatus.CONFLICT}
 HEAD: Final = re.compile("[0-9a-f]{64}")
 NUMBER: Final = re.compile("[0-9]{1,4}")
 
@@ -62,8 +66,7 @@ def _answered(*parameters: str) -> Callable[[Answer], Callable[[BooksApi, Reques
             except RefusedError as error:
                 return _refusal(error.status, str(error))
             except StageError as error:
-                damaged = error.reason is not Reason.INVALID_SPEC
-                status = HTTPStatus.CONFLICT if damaged else HTTPStatus.BAD_REQUEST
+                status = STATUSES.get(error.reason, HTTPStatus.UNPROCESSABLE_ENTITY)
                 return _refusal(status, error.message, error.reason)
 
         return answer
@@ -76,7 +79,10 @@ class BooksApi:
     """The answers; each method is one address."""
 
     table: BookTable
-    _verifying: threading.Lock = field(default_factory=threading.Lock)
+    command: OwnCommand
+    """For what reads a whole run, which a process of its own takes with it."""
+    _computing: threading.Lock = field(default_factory=threading.Lock)
+    """Held by what computes a whole book again: one at a time."""
 
     @_answered()
     def books(self, request: Request) -> Any:
@@ -119,17 +125,43 @@ class BooksApi:
 
     @_answered("head")
     def verify(self, request: Request) -> Any:
-        """Return what does not hold in a book's own files; prices are read by the command alone."""
+        """Return what does not hold in a book, computed again from its files and from prices."""
+        from qlib_shadow_runner.catalog.books import dataset_of  # noqa: PLC0415 - loads Arrow
+        from qlib_shadow_runner.ledger.check import verify_book  # noqa: PLC0415 - loads calendars
+
         head = request.query_params.get("head")
         if head is not None and not HEAD.fullmatch(head):
             raise RefusedError(
                 HTTPStatus.BAD_REQUEST, "head must be the 64 hexadecimal digits that a run's status has"
             )
         found = self._overview(request)
-        with self._verifying:  # it computes everything again
-            findings = verify_book(self.table.ledgers / found.book, None, head)
-        holds = not findings
-        return {"book": found.book, "head": found.head, "holds": holds, "findings": findings, "prices": False}
+        folder = self.table.ledgers / found.book
+        with self._alone():
+            dataset = dataset_of(self.table.volume, folder)
+            findings = verify_book(folder, dataset, head)
+        return verification_document(found, findings, head, dataset.folder if dataset else None)
+
+    @_answered("run")
+    def difference(self, request: Request) -> Any:
+        """Return why the account and the backtest of a run, the newest unless one is named, differ."""
+        book, run = self._sound(request).book, request.query_params.get("run")
+        if run is not None and run_id_fault(run) is not None:
+            raise RefusedError(HTTPStatus.BAD_REQUEST, f'"{one_line(run, 80)}" is not the id of a run')
+        with self._alone():
+            return self.command.json("ledger", "diff", book, *([run] if run else []))
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse a second computation at the same time, which would keep the pages from others."""
+        if not self._computing.acquire(blocking=False):
+            raise RefusedError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "another book is being computed again; ask once more in a minute",
+            )
+        try:
+            yield
+        finally:
+            self._computing.release()
 
     def _overview(self, request: Request) -> Overview:
         name = request.path_params["name"]

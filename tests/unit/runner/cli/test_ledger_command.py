@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.unit.runner.ledger.sample_book import write_book
+from tests.unit.runner.ledger.small_market import SmallMarket
 
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.cli.commands_of_nights import LEDGER_ACTIONS
@@ -185,8 +186,8 @@ WRONG: Final = {
     "nav ../us-shadow": 'there is no book "../us-shadow"',
     "trend us-shadow --weeks 0": "--weeks must be a whole number from 1 to 520",
     "trend us-shadow --weeks many": "--weeks must be a whole number",
-    "orders us-shadow --day tomorrow": '--day must be a day such as 2026-11-17, not "tomorrow"',
-    "orders us-shadow --day 2026-11-12": "us-shadow decided nothing on 2026-11-12; the last decision is of",
+    "orders us-shadow --day tomorrow": 'the day must be one such as 2026-11-17, not "tomorrow"',
+    "orders us-shadow --day 2026-11-12": "us-shadow decided nothing on 2026-11-12; the last day is",
     "positions us-shadow --day 2020-01-01": "has no account on 2020-01-01",
     "verify us-shadow --head abc": "--head must be the 64 digits of a SHA-256",
     "halt us-shadow": "ledger halt needs --why",
@@ -301,3 +302,65 @@ def test_a_wrong_portfolio_file_is_noted_below_the_list(data: Path, ask: Ask):
     assert (code, out.split()[8]) == (ExitCode.DONE, "us-shadow")
     assert 'PORTFOLIO.json has no "capital"' in err
     assert ask(data, "show", "--portfolio")[0] == ExitCode.BAD_CONFIG
+
+
+@pytest.fixture
+def verified(tmp_path: Path) -> tuple[Path, list[str]]:
+    """Return a data folder with a book of four real nights and its dataset, and the head of each night."""
+    market = SmallMarket(tmp_path / "data" / "qlib")
+    book = tmp_path / "data" / ARTIFACTS / "ledgers" / "us-shadow"
+    heads = [market.record(book, day).head for day in market.days[:4]]
+    (tmp_path / "data" / "qlib" / "us").symlink_to(market.dataset(market.days[3]).folder.name)
+    return tmp_path / "data", heads
+
+
+def test_a_sound_book_is_verified_in_one_line(verified: tuple[Path, list[str]], ask: Ask):
+    """With its prices, and with the head that a run's status has: the last, or one before it."""
+    data, heads = verified
+    code, out, err = ask(data, "verify")
+    assert (code, out.count("\n"), err) == (ExitCode.DONE, 1, "")
+    assert out.startswith("us-shadow holds: 7 entries, with the prices of now")
+    for head in heads:
+        assert ask(data, "verify", "us-shadow", "--head", head)[0] == ExitCode.DONE
+    document = json.loads(ask(data, "verify", "--head", heads[-1], "--json")[1])
+    assert (document["sound"], document["findings"], document["head"]) == (True, [], heads[-1])
+    assert (data / ARTIFACTS / "ledgers" / "us-shadow" / "tables" / "nav.parquet").is_file()
+
+
+def test_without_its_dataset_a_book_is_verified_from_its_files(verified: tuple[Path, list[str]], ask: Ask):
+    """And it says so; nor is a dataset outside of the volume read."""
+    data, _ = verified
+    (data / "qlib" / "us").unlink()
+    assert "without prices, since its dataset is not here" in ask(data, "verify")[1]
+    outside = data.parent / "outside"
+    (data / "qlib").rename(outside)
+    (data / "qlib").symlink_to(outside)
+    assert "without prices" in ask(data, "verify")[1]
+
+
+def test_what_does_not_hold_is_found_with_its_own_code(verified: tuple[Path, list[str]], ask: Ask):
+    """A head that no entry has, and a chain that was changed; nothing is written."""
+    data, heads = verified
+    folder = data / ARTIFACTS / "ledgers" / "us-shadow"
+    code, out, _ = ask(data, "verify", "--head", "0" * 64)
+    assert code == ExitCode.LEDGER_DAMAGED
+    assert out.splitlines()[0] == "us-shadow does not hold:"
+    assert "no entry has the hash 000" in out
+    last = sorted((folder / "days").iterdir())[-1]
+    last.write_text(last.read_text().replace('"cash": ', '"cash": 1'))
+    code, out, _ = ask(data, "verify", "--json")
+    document = json.loads(out)
+    assert (code, document["sound"]) == (ExitCode.LEDGER_DAMAGED, False)
+    assert any(last.name in finding for finding in document["findings"])
+    assert document["head"] != heads[-1]
+    assert not (folder / "tables").exists()
+
+
+def test_what_is_shown_of_real_nights_is_what_was_recorded(verified: tuple[Path, list[str]], ask: Ask):
+    """The head, and an account that the sum of its parts is."""
+    data, heads = verified
+    shown = json.loads(ask(data, "show", "us-shadow", "--json")[1])
+    assert (shown["head"], shown["entries"], shown["state"]) == (heads[-1], 7, "Decided")
+    assert shown["nav"] == pytest.approx(shown["cash"] + shown["gross"])
+    days = json.loads(ask(data, "nav", "--json")[1])
+    assert shown["nav"] - shown["capital"] == pytest.approx(sum(one["pnl"] for one in days))

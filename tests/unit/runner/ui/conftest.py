@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.unit.runner.catalog.volumes import SmallVolume
+from tests.unit.runner.ledger.sample_book import write_book
+
+from qlib_shadow_runner.contract import ARTIFACTS
+from qlib_shadow_runner.ledger.entries import LEDGERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -104,6 +108,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> SmallVolume:
     running = volume.add_run("busy-1", 64, status="running", stages={"qrun": {"attempts": 1}})
     (running / "stdout.log").write_text("it begins\n")
     (running / "results" / "qrun.json").unlink()
+    for name, held in (("us-shadow", ()), ("us-held", (7,))):
+        write_book(volume.data / ARTIFACTS / LEDGERS, name, 8, held=held, late=(3,), missed=(5,))
     folder = running.with_name("nightly-0")
     (folder / "report.html").write_text(REPORT)
     (folder / "stderr.log").write_text("".join(f"line {number} · ü\n" for number in range(9000)))

@@ -30,6 +30,10 @@ ADDRESSES = (
     "/runs/busy-1",
     "/runs/nightly-0/logs/stderr",
     "/followup",
+    "/books",
+    "/book/us-shadow",
+    "/book/us-held",
+    "/book/us-held/ledger.html",
 )
 CONTRAST = 4.5
 """The contrast that WCAG 2 requires of text at level AA."""
@@ -61,7 +65,7 @@ MEASURE = """
 
 
 UNSEEN_TEXT = """
-() => [...document.querySelectorAll('svg.chart text')].filter(text => {
+() => [...document.querySelectorAll('svg.chart text, .plot text')].filter(text => {
   const svg = text.ownerSVGElement.getBoundingClientRect(), box = text.getBoundingClientRect();
   return box.left < svg.left - 1 || box.right > svg.right + 1
     || box.top < svg.top - 1 || box.bottom > svg.bottom + 1;
@@ -206,6 +210,9 @@ def test_labels_of_a_chart_are_not_cut(page: Page, width: int):
     page.set_viewport_size({"width": width, "height": 740})
     page.goto("/followup")
     expect(page.locator("svg.chart text", has_text="\N{MINUS SIGN}").first).to_be_visible()
+    assert page.evaluate(UNSEEN_TEXT) == []
+    page.goto("/book/us-shadow")
+    expect(page.locator(".plot text", has_text="missed").first).to_be_visible()
     assert page.evaluate(UNSEEN_TEXT) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
@@ -111,7 +112,7 @@ class Axis:
             **draw(scale, x),  # type: ignore[arg-type]
         )
 
-    @property
+    @cached_property
     def _places(self) -> dict[str, int]:
         return {day: place for place, day in enumerate(self.days)}
 

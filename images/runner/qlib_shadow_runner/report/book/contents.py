@@ -128,7 +128,9 @@ class Contents:
     """When the last decision was recorded."""
 
 
-def contents_of(overview: Overview, documents: Sequence[Mapping[str, Any]]) -> Contents:
+def contents_of(
+    overview: Overview, documents: Sequence[Mapping[str, Any]], first_rules: Mapping[str, Any]
+) -> Contents:
     """Return the contents; raises as Python does where an entry has not the form of one."""
     if not documents:
         return Contents()
@@ -144,7 +146,7 @@ def contents_of(overview: Overview, documents: Sequence[Mapping[str, Any]]) -> C
         day=word(documents[-1]["day"]),
         positions=_positions(account, documents[-1]["day"]),
         nights=tuple(_night(one) for one in reversed(decisions[-NIGHTS:])),
-        eras=tuple(_eras(decisions))[::-1][:ERAS],
+        eras=tuple(_eras(decisions, first_rules))[::-1][:ERAS],
         events=tuple(_events(decisions)),
         first=word(decisions[0]["day"]) if decisions else None,
         **parts,
@@ -306,9 +308,9 @@ def _events(decisions: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str]]
             yield "rules", word(after["day"])
 
 
-def _eras(decisions: Sequence[Mapping[str, Any]]) -> Iterable[EraRow]:
+def _eras(decisions: Sequence[Mapping[str, Any]], first_rules: Mapping[str, Any]) -> Iterable[EraRow]:
     era: object = None
-    rules: dict[str, Any] = {}
+    rules = flat(first_rules)
     for one in decisions:
         if one["era"] == era:
             continue
@@ -317,7 +319,7 @@ def _eras(decisions: Sequence[Mapping[str, Any]]) -> Iterable[EraRow]:
         changes = [
             f"{name}: {_value(before.get(name))} → {_value(rules.get(name))}"
             for name in sorted({*before, *rules})
-            if before and before.get(name) != rules.get(name)
+            if before.get(name) != rules.get(name)
         ]
         yield EraRow(word(era), word(one["day"]), word(one["rulesSha256"]), sentences(changes, CHANGES))
 

@@ -144,7 +144,8 @@ def book_view(folder: Path, tracking: Mapping[str, Any] | None = None) -> BookVi
     if chain is None:
         return BookView(about, Contents())
     try:
-        contents = contents_of(about, [entry.document for entry in chain.entries])
+        documents = [entry.document for entry in chain.entries]
+        contents = contents_of(about, documents, chain.book["rules"])
         return BookView(about, contents, charts_of(about, contents), tracking)
     except MISFITS as error:
         what = f"an entry has not the form of one ({type(error).__name__}: {one_line(error)})"

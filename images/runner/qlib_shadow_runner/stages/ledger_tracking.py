@@ -1,0 +1,83 @@
+"""The backtest of a run against a book: what the paper account earned otherwise, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qlib_shadow_runner.contract import LOCAL_NAMESPACE, Reason
+from qlib_shadow_runner.contract.spec.ledger import LedgerSpec
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.ledger.chain import Chain
+from qlib_shadow_runner.ledger.tracking import Backtest, Tracking, track
+from qlib_shadow_runner.runs.listing import all_runs
+from qlib_shadow_runner.runs.request import Identity
+from qlib_shadow_runner.stages.ledger_night import RunOfTheNight, incomplete
+from qlib_shadow_runner.storage.untrusted import why_unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+    from pathlib import Path
+
+    import pandas as pd
+
+    from qlib_shadow_runner.runs.listing import ListedRun
+    from qlib_shadow_runner.storage.volume import Volume
+
+COMPLETE = ("complete", "not-golden")
+"""The statuses of runs that have a backtest."""
+
+
+def newest_run_of(volume: Volume, book: str) -> ListedRun | None:
+    """Return the newest complete run that has recorded in a book, as its own metadata says it."""
+    return next((run for run in all_runs(volume) if run.status in COMPLETE and _book_of(run) == book), None)
+
+
+def track_run(folder: Path, run: ListedRun, volume: Volume) -> Tracking | None:
+    """Return the account of a book against the backtest of a run; None where they share no two days."""
+    chain = Chain.read(folder)
+    identity = Identity(run.run_id, "", run.run_id, LOCAL_NAMESPACE)
+    found = RunOfTheNight.of(run.folder, volume.mount, identity, LedgerSpec(book=folder.name))
+    try:
+        return _track(chain, found)
+    except OSError as error:
+        raise incomplete(why_unreadable(error, run.folder)) from error
+
+
+def _track(chain: Chain, run: RunOfTheNight) -> Tracking | None:
+    if not chain.entries:
+        return None
+    account = run.account
+    if account is None or "account" not in account:
+        raise StageError(Reason.OUTPUT_INCOMPLETE, "the run has left no account of its backtest.")
+    known = account["account"].dropna()
+    tonight = Backtest(
+        days=tuple(day.date() for day in known.index),
+        nav=tuple(map(float, known)),
+        scores=_scores(run.evidence.signals[0], chain.entries[0].day),
+        costs=run.rules.costs,
+        strategy=run.rules.targets,
+        fill_at="open" if _exchange(run).get("deal_price") == "open" else "close",
+    )
+    return track(chain.entries, chain.rules[0], run.quotes, tonight)
+
+
+def _exchange(run: RunOfTheNight) -> Mapping[str, Any]:
+    found = run.metadata["exchange"]
+    return found if isinstance(found, dict) else {}
+
+
+def _scores(signals: pd.DataFrame, first: date) -> dict[date, Mapping[str, float]]:
+    """Return the signals of each day from the first decision on, best first."""
+    rows = signals[signals["date"].dt.date >= first].sort_values(["date", "rank"])
+    return {
+        day.date(): dict(zip(of_day["instrument"], of_day["score"].tolist(), strict=True))
+        for day, of_day in rows.groupby("date")
+    }
+
+
+def _book_of(run: ListedRun) -> Any:
+    """Return the book that a run says it has recorded in."""
+    report = run.metadata.get("ledger")
+    result = report.get("result") if isinstance(report, dict) else None
+    return result.get("book") if isinstance(result, dict) else None
