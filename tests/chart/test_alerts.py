@@ -98,6 +98,11 @@ def model(name: str, state: str, **labels: str) -> Series:
     return series(f"model_{name}", (DAY, 1), **{"series": "nightly", "state": state, **labels})
 
 
+def book(name: str, value: float, **labels: str) -> Series:
+    """Return what the newest run of a series says of its book."""
+    return series(f"ledger_{name}", (DAY, value), **{"series": "nightly", **labels})
+
+
 RINGS: dict[str, tuple[str, Series]] = {
     "the first run that fails for a reason": ("RunFailed", failed((2 * MINUTE, 1))),
     "another one": ("RunFailed", failed((DAY, 1), (10 * MINUTE, 2))),
@@ -108,6 +113,11 @@ RINGS: dict[str, tuple[str, Series]] = {
     "data that end a week ago": ("DatasetStale", data_end(7)),
     "new days that are far from those before": ("ModelDrifts", model("drift", "drifting")),
     "a model that has decayed": ("ModelDecayed", model("decay", "decayed", series="default")),
+    "a gate that is closed": ("LedgerGateClosed", book("gate_closed", 1, gate="drift")),
+    "a decision that came too late": ("LedgerNightLost", book("late", 1)),
+    "two nights without a decision": ("LedgerNightLost", book("missed_days", 2)),
+    "a paper account that has fallen far": ("LedgerDrawdown", book("drawdown", 0.21)),
+    "a record that no backtest promised": ("LedgerBeyondPromise", book("beyond_promise", 1)),
     "a run that waits for a look": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 301))),
     "a watch that hears nothing": (
         "OperatorStuck",
@@ -145,6 +155,14 @@ IS_SILENT: dict[str, tuple[str, Series]] = {
         "ModelDecayed",
         model("decay", "decayed", namespace="elsewhere"),
     ),
+    "a gate of another release": (
+        "LedgerGateClosed",
+        book("gate_closed", 1, gate="drift", namespace="elsewhere"),
+    ),
+    "a decision in time": ("LedgerNightLost", book("late", 0)),
+    "a night after a night": ("LedgerNightLost", book("missed_days", 0)),
+    "a paper account that has fallen a little": ("LedgerDrawdown", book("drawdown", 0.19)),
+    "a record as promised": ("LedgerBeyondPromise", book("beyond_promise", 0)),
     "work as usual": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 2))),
     "a watch that was just heard": (
         "OperatorStuck",

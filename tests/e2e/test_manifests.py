@@ -126,7 +126,7 @@ def test_every_sample_is_accepted(installation: Installation, namespace: str, ma
     said = installation.cluster.kubectl(
         "apply", f"--namespace={namespace}", *STRICT, "--filename=-", input=listed
     )
-    assert said.count("created (server dry run)") == len(jobs) == 17
+    assert said.count("created (server dry run)") == len(jobs) == 20
 
 
 OPEN = {"train": [None, "2018-01-02"], "valid": [None, None], "test": ["2020-01-02", None]}

@@ -87,6 +87,27 @@ FIGURES: Final = (
         (*SERIES, "state"),
         "Always 1; whether the live IC is what the model has promised: holds, decayed, unknown.",
     ),
+    *(
+        Definition(f"ledger_{name}", "gauge", SERIES, meaning)
+        for name, meaning in (
+            ("nav", "Value of the paper account of that run's book, at the close of its day."),
+            ("day_pnl", "Profit or loss of the paper account on that day."),
+            ("drawdown", "Loss of the paper account since its highest value, as a share of it."),
+            ("decided_timestamp_seconds", "The day of the decision, at midnight UTC, in seconds since 1970."),
+            ("late", "1 where the decision was recorded too late to be filled, else 0."),
+            ("missed_days", "Trading days since the decision before for which none was made."),
+            (
+                "beyond_promise",
+                "1 where the record lies beyond the band that backtests promised, else 0.",
+            ),
+        )
+    ),
+    Definition(
+        "ledger_gate_closed",
+        "gauge",
+        (*SERIES, "gate"),
+        "Always 1; a gate that let no order of that day pass, or only sales.",
+    ),
     Definition("series_left_out", "gauge", (), "Series beyond the 200 newest, not shown."),
     Definition("queue_depth", "gauge", (), "Runs that wait to be reconciled."),
     Definition("queue_oldest_wait_seconds", "gauge", (), "How long the first of them has waited."),

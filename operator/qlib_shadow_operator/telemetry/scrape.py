@@ -31,8 +31,24 @@ if TYPE_CHECKING:
 UNKNOWN: Final = "unknown"
 STATES: Final = {"drift": ("none", "drifting"), "decay": ("holds", "decayed")}
 """The states of a model that a label can have, besides unknown."""
+GATES: Final = frozenset(
+    {
+        *("halt", "dataAge", "golden", "signals", "modelAge", "liveIc", "drift", "coverage", "drawdown"),
+        *("dailyLoss", "turnover", "weight", "gross", "names", "participation"),
+    }
+)
+"""The gates of a book that a label can name; any other is Other."""
+LEDGER: Final = {
+    "nav": "nav",
+    "day_pnl": "pnl",
+    "drawdown": "drawdown",
+    "late": "late",
+    "missed_days": "missed",
+    "beyond_promise": "beyondPromise",
+}
+"""Metric and the field of the status."""
 MODEL_TOLD: Final = 28 * 24 * 3600.0
-"""Seconds after its last success for which a series' model is told, so that its alerts end with it."""
+"""Seconds after its last success for which a series' model and book are told, so that their alerts end."""
 KNOWN_REASONS: Final = frozenset(map(str, [*Reason, *OperatorReason]))
 
 
@@ -44,6 +60,7 @@ class LastSuccess:
     data_end: float | None
     model: Mapping[str, object]
     """As in its status."""
+    ledger: Mapping[str, object]
 
 
 @dataclass(eq=False)  # the registry needs a hashable collector
@@ -89,7 +106,7 @@ class ScrapeCollector(Collector):
         known = self._successes.get(series)
         if known is None or known.at < at:
             data_end = _midnight(status.dataset.get("calendarEnd"))
-            self._successes[series] = LastSuccess(at, data_end, status.model)
+            self._successes[series] = LastSuccess(at, data_end, status.model, status.ledger)
 
     def _date_series(self, entries: Iterable[CachedObject], found: dict[str, GaugeMetricFamily]) -> None:
         for entry in entries:
@@ -103,6 +120,7 @@ class ScrapeCollector(Collector):
                 found["dataset_end_timestamp_seconds"].add_metric(series, success.data_end)
             if time.time() - success.at <= MODEL_TOLD:
                 _tell_model(series, success.model, found)
+                _tell_ledger(series, success.ledger, found)
 
     def _date_contacts(self, found: dict[str, GaugeMetricFamily]) -> None:
         now = time.time()
@@ -121,6 +139,20 @@ def _tell_model(series: Series, model: Mapping[str, object], found: dict[str, Ga
     for name, states in STATES.items():
         state = model.get(name)
         found[f"model_{name}"].add_metric((*series, str(state) if state in states else UNKNOWN), 1)
+
+
+def _tell_ledger(series: Series, ledger: Mapping[str, object], found: dict[str, GaugeMetricFamily]) -> None:
+    """Add what a series' book says; a run without one, or behind it, has nothing to tell."""
+    for metric, name in LEDGER.items():
+        if isinstance(value := ledger.get(name), int | float):
+            found[f"ledger_{metric}"].add_metric(series, float(value))
+    if "decision" not in ledger:
+        return
+    if (day := _midnight(ledger.get("day"))) is not None:
+        found["ledger_decided_timestamp_seconds"].add_metric(series, day)
+    closed = {name for name in str(ledger.get("closedGates", "")).split(",") if name}
+    for gate in sorted({name if name in GATES else OTHER for name in closed}):
+        found["ledger_gate_closed"].add_metric((*series, gate), 1)
 
 
 def status_of(value: Run | Job | Pod) -> Status | None:

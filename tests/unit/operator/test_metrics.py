@@ -139,6 +139,27 @@ def test_series_has_its_models_age_and_states():
     assert operator.sample("model_age_days", namespace="research", series="default") is None
 
 
+def test_series_has_its_books_figures():
+    """Of the newest complete run; a gate of another image is Other, and without a ledger there is nothing."""
+    operator = Operator()
+    told: dict[str, str | int | float] = {"decision": "Held", "day": "2024-10-17", "nav": 5.5, "late": False}
+    told |= {"closedGates": "drift,magic,more magic", "missed": 2, "drawdown": 0.25, "beyondPromise": True}
+    operator.run(1, replace(COMPLETE, ledger=told), metadata=scheduled("nightly"))
+    operator.run(2, COMPLETE, metadata=scheduled("weekly"))
+    behind: dict[str, str | int | float] = {"recorded": "behind", "day": "2024-10-17"}
+    operator.run(3, replace(COMPLETE, ledger=behind), metadata=scheduled("monthly"))
+    where = {"namespace": "research", "series": "nightly"}
+    figures = {"nav": 5.5, "late": 0, "missed_days": 2, "drawdown": 0.25, "beyond_promise": 1}
+    figures["decided_timestamp_seconds"] = 1729123200
+    assert {name: operator.sample(f"ledger_{name}", **where) for name in figures} == figures
+    assert operator.sample("ledger_day_pnl", **where) is None
+    closed = {gate: operator.sample("ledger_gate_closed", gate=gate, **where) for gate in ("drift", "Other")}
+    assert closed == {"drift": 1, "Other": 1}
+    for series in ("weekly", "monthly"):
+        for name in figures:
+            assert operator.sample(f"ledger_{name}", namespace="research", series=series) is None
+
+
 def test_a_run_without_a_schedule_belongs_to_its_template():
     """Its ConfigMap, its template, or the default."""
     operator = Operator()

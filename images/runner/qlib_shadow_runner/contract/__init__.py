@@ -260,6 +260,10 @@ class LedgerResult(TypedDict, total=False):
     drawdown: float
     closedGates: str
     """Names of the gates that let no order pass, or only sales, joined by ","; absent where all are open."""
+    missed: int
+    """Trading days since the decision before of which none was made."""
+    beyondPromise: bool
+    """Whether the record lies beyond the band of what the backtests promised; absent where that is unknown."""
     head: str
     """The hash of the chain's last entry, by which a forged chain is found."""
     entries: int

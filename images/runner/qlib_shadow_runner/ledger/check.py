@@ -67,7 +67,7 @@ def verify_book(folder: Path, dataset: Dataset | None = None, head: str | None =
 
 
 def _findings_of_head(chain: Chain, head: str) -> Iterator[str]:
-    if head not in {one.sha256 for one in chain.entries}:
+    if head not in {_hash_of_book(chain), *(one.sha256 for one in chain.entries)}:
         last = chain.entries[-1].path if chain.entries else BOOK_FILE
         yield (
             f"no entry has the hash {head}, which was the head: the chain was cut, or written again. Its "
@@ -78,7 +78,7 @@ def _findings_of_head(chain: Chain, head: str) -> Iterator[str]:
 def _findings(chain: Chain, quotes: Quotes | None) -> Iterator[str]:
     if not chain.book["capital"] > 0:
         yield f"{BOOK_FILE}: capital is {chain.book['capital']}, which is no money"
-    before = Chain(chain.book, (), chain.entries[0].document["previous"] if chain.entries else chain.head)
+    before = Chain(chain.book, (), _hash_of_book(chain))
     for entry in chain.entries:
         if hashlib.sha256(encode(entry.document)).hexdigest() != entry.sha256:
             yield f"{entry.path} is not written as a book writes its entries"
@@ -86,6 +86,10 @@ def _findings(chain: Chain, quotes: Quotes | None) -> Iterator[str]:
         for field, recorded, expected in check(before, entry, quotes):
             yield f"{entry.path}: {field} is {shown(recorded)}, and {shown(expected)} follows from the rest"
         before = before.with_entry(entry)
+
+
+def _hash_of_book(chain: Chain) -> str:
+    return str(chain.entries[0].document["previous"]) if chain.entries else chain.head
 
 
 def _trading_day(before: Chain, entry: Entry, quotes: Quotes | None) -> Iterator[Difference]:

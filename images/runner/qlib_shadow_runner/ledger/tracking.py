@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from qlib_shadow_runner.ledger.account import Account, Order
 from qlib_shadow_runner.ledger.exchange import SELL, is_whole
 from qlib_shadow_runner.ledger.plan import make_plan
+from qlib_shadow_runner.ledger.reconcile import STOPPED
 from qlib_shadow_runner.ledger.restated import at_restated_prices, order_at_restated_price
 from qlib_shadow_runner.ledger.rules import Rules
 from qlib_shadow_runner.ledger.settle import settle_day
@@ -117,7 +118,7 @@ class _Book(NamedTuple):
         first = {day: decisions[day] for day in sorted(decisions)[:1]}
         orders = {one["id"]: Order.read(one) for made in decisions.values() for one in made["orders"]}
         due = {
-            day: tuple(orders[one["order"]] for one in made["fills"] if one["order"] in orders)
+            day: tuple(orders[one["order"]] for one in made["fills"] if _was_due(one, orders))
             for day, made in fills.items()
         }
         whole = frozenset(id_ for made in decisions.values() for id_ in _whole_sales(made))
@@ -193,6 +194,11 @@ def _navs(book: _Book, days: Sequence[date], quotes: Quotes, stage: _Stage) -> l
         account, carried = settled.account, settled.carried
         navs[day] = account.value
     return [navs[day] for day in days]
+
+
+def _was_due(fill: Mapping[str, Any], orders: Mapping[str, Order]) -> bool:
+    """Return whether a fill is of an order, and the kill switch had not stopped that before."""
+    return fill["order"] in orders and not (fill["why"] or "").startswith(STOPPED)
 
 
 def _whole_sales(decision: Mapping[str, Any]) -> list[str]:

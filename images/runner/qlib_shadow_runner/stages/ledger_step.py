@@ -8,6 +8,7 @@ from qlib_shadow_runner.contract import LedgerResult
 from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.gates import closed
 from qlib_shadow_runner.ledger.night import record_night
+from qlib_shadow_runner.ledger.overview import overview
 from qlib_shadow_runner.ledger.tables import refresh_tables
 from qlib_shadow_runner.report.book.page import refresh_page
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
@@ -51,6 +52,8 @@ def ledger_result(night: Night, recorded: Recorded) -> LedgerResult:
     decision = recorded.decision
     if decision is None:
         return found
+    before = max((one.day for one in chain.decisions if one.day < night.day), default=None)
+    missed = sum(before is not None and before < one.day < night.day for one in chain.fills)
     told = {
         "decision": decision["decision"],
         "late": decision["late"],
@@ -60,6 +63,8 @@ def ledger_result(night: Night, recorded: Recorded) -> LedgerResult:
         "pnl": next((one.document["pnl"] for one in chain.fills if str(one.day) == decision["day"]), None),
         "drawdown": decision["figures"].get("drawdown"),
         "closedGates": ",".join(one["gate"] for one in closed(decision["gates"]))[:NAMES_MAX] or None,
+        "missed": missed,
+        "beyondPromise": overview(night.folder).record.is_beyond,
     }
     found.update({key: value for key, value in told.items() if value is not None})  # type: ignore[typeddict-item]
     return found

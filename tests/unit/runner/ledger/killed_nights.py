@@ -1,5 +1,7 @@
 """Kill nights of a book and record them again: `python -m tests.unit.runner.ledger.killed_nights KILLS SEED`.
 
+With `race` in place of the seed, so many nights are recorded by two processes at once.
+
 A process of its own without threads, so that each night is a fork, which takes a millisecond. The clock of a
 night stands still: the book that was killed and recorded again has the bytes of the one that was not.
 """
@@ -14,18 +16,21 @@ import sys
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.unit.runner.ledger.small_market import BOOK, SmallMarket, files_of, weekdays
 
 from qlib_shadow_runner import crash_points
 from qlib_shadow_runner.crash_points import ENV_FAULT, LedgerPoint
-from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger import sessions
+from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.check import verify_book
 from qlib_shadow_runner.ledger.sessions import Sessions
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 POINTS: Final = tuple(LedgerPoint)
 LINES_MAX: Final = 2500
@@ -34,17 +39,20 @@ PARTS: Final = (f"{os.sep}ledger{os.sep}", f"{os.sep}storage{os.sep}")
 Prepare = Callable[[], None]
 
 
-def main(kills: int, seed: int) -> None:
+def main(count: int, seed: str) -> None:
     """Kill so many nights; the first book that is not as it should be ends with an AssertionError."""
-    sessions._sessions = _weekdays
+    sessions._sessions = _weekdays  # type: ignore[assignment]
     chance = random.Random(seed)
     fast = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(dir=fast) as name:
         home = Path(name)
         nights = _Nights(home, chance)
-        while nights.killed < kills:
+        while seed == "race" and nights.races < count:
+            nights.race()
+        while seed != "race" and nights.killed < count:
             nights.one()
-    print(f"{nights.killed} kills: {nights.by_point}, {nights.lines} at a line")
+    kills = ", ".join(f"{point} {number}" for point, number in nights.by_point.items())
+    sys.stdout.write(f"{nights.killed} kills: {kills}, at a line {nights.lines}; {nights.races} races\n")
 
 
 def _weekdays(code: str) -> Sessions:
@@ -59,7 +67,7 @@ class _Nights:
 
     def __init__(self, home: Path, chance: random.Random) -> None:
         self.home, self.chance = home, chance
-        self.killed = self.lines = 0
+        self.killed = self.lines = self.races = 0
         self.by_point = dict.fromkeys(POINTS, 0)
         self.market = SmallMarket(home)
         for day in self.market.days:
@@ -75,11 +83,34 @@ class _Nights:
             for _ in range(self.chance.choice((0, 1, 1, 2, 3))):
                 self._kill(book, day)
                 _holds(book)
-            assert _ended(book, lambda day=day: self.market.record(book, day)) == 0
+            assert _ended(partial(self.market.record, book, day)) == 0
         assert files_of(book) == files_of(wanted), days
         assert verify_book(book, self.market.dataset(days[-1])) == []
         assert [path.name for path in book.rglob(".*")] == [], "drafts were left"
         shutil.rmtree(ledgers)
+
+    def race(self) -> None:
+        """Let two runs record one day at once, a book that has not begun among them: one does."""
+        book = Path(tempfile.mkdtemp(dir=self.home)) / "ledgers" / BOOK
+        for day in self.market.days[:3]:
+            reading, writing = os.pipe()
+            children = [_forked(partial(self._raced, book, day, who, writing)) for who in ("a", "b")]
+            assert [_how_ended(child) for child in children] == [0, 0]
+            said = sorted(os.read(reading, 4096).decode().splitlines())
+            first = self.market.record(book, day)
+            assert first.decision is not None
+            winner = first.decision["run"]["runId"]
+            loser = {"a": "b", "b": "a"}[winner]
+            assert said == sorted([f"{winner} True", f"{loser} False"]), said
+            os.close(reading)
+            os.close(writing)
+        assert len(Chain.read(book).decisions) == 3
+        self.races += 1
+
+    def _raced(self, book: Path, day: date, who: str, writing: int) -> None:
+        done = self.market.record(book, day, run={"runId": who})
+        assert done.new or "recorded already" in done.sentence
+        os.write(writing, f"{who} {done.new}\n".encode())
 
     def _kill(self, book: Path, day: Any) -> None:
         if self.chance.random() < 0.7:
@@ -92,7 +123,7 @@ class _Nights:
             at()
             self.market.record(book, day)
 
-        if _ended(book, record) == -signal.SIGKILL:
+        if _ended(record) == -signal.SIGKILL:
             self.killed += 1
             if point is None:
                 self.lines += 1
@@ -145,8 +176,12 @@ def _at_line(number: int) -> Prepare:
     return prepare
 
 
-def _ended(book: Path, work: Callable[[], object]) -> int:
+def _ended(work: Callable[[], object]) -> int:
     """Return how a fork that does some work ends: 0, or the negative number of a signal."""
+    return _how_ended(_forked(work))
+
+
+def _forked(work: Callable[[], object]) -> int:
     child = os.fork()
     if child == 0:
         try:
@@ -155,9 +190,12 @@ def _ended(book: Path, work: Callable[[], object]) -> int:
             sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
             os._exit(1)
         os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
+    return child
+
+
+def _how_ended(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), sys.argv[2])

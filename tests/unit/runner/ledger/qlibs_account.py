@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,13 @@ import pandas as pd
 import pytest
 from qlib.backtest.position import Position
 from tests.unit.runner.conftest import weekdays
+from tests.unit.runner.ledger.small_market import GOOD
 from tests.unit.runner.plugins.backtest.trading import FIRST_DAY, Market, Stock, open_market, trade
 
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.ledger.account import Account
+from qlib_shadow_runner.ledger.chain import RECONCILED, Chain
+from qlib_shadow_runner.ledger.night import Night, record_night
 from qlib_shadow_runner.ledger.plan import make_plan
 from qlib_shadow_runner.ledger.quotes import Quotes, lacks_factors
 from qlib_shadow_runner.ledger.rules import Costs, Rules, Targets
@@ -23,6 +26,7 @@ from qlib_shadow_runner.ledger.settle import settle_day
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
     from tests.unit.runner.plugins.backtest import trading
 
@@ -84,14 +88,19 @@ def rules_of(rules: trading.Rules, *, adjusted: bool) -> Rules:
     )
 
 
-def ledgers_accounts(folder: Path, market: Market, frame: pd.DataFrame, rules: trading.Rules) -> pd.DataFrame:
-    """Return the ledger's account and cash of each day."""
-    days, quotes = weekdays(market.length), Quotes.of(Dataset(folder))
-    book = rules_of(rules, adjusted=lacks_factors(quotes, market.stocks, days[FIRST_DAY], days[-2]))
-    by_day: dict[Any, dict[str, float]] = {}
+def scores_by_day(frame: pd.DataFrame) -> dict[date, dict[str, float]]:
+    """Return the scores of each day."""
+    by_day: dict[date, dict[str, float]] = {}
     levels = [frame.index.get_level_values(name) for name in ("datetime", "instrument")]
     for day, name, score in zip(*levels, frame["score"], strict=True):
         by_day.setdefault(day.date(), {})[name] = score
+    return by_day
+
+
+def ledgers_accounts(folder: Path, market: Market, frame: pd.DataFrame, rules: trading.Rules) -> pd.DataFrame:
+    """Return the ledger's account and cash of each day."""
+    days, quotes, by_day = weekdays(market.length), Quotes.of(Dataset(folder)), scores_by_day(frame)
+    book = rules_of(rules, adjusted=lacks_factors(quotes, market.stocks, days[FIRST_DAY], days[-2]))
     account, rows = Account(rules.account), {}
     for before, day in zip(days[FIRST_DAY - 1 : -2], days[FIRST_DAY:-1], strict=True):
         plan = make_plan(account, by_day.get(before, {}), {}, book, quotes, day=before, book="us-shadow")
@@ -108,3 +117,34 @@ def both(market: Market, scores: trading.Scores, rules: trading.Rules) -> tuple[
         open_market(folder, rules.region)
         frame = scores.frame(market)
         return qlibs_accounts(market, frame, rules), ledgers_accounts(folder, market, frame, rules)
+
+
+def recorded_accounts(
+    folder: Path, market: Market, frame: pd.DataFrame, rules: trading.Rules
+) -> tuple[pd.DataFrame, Chain]:
+    """Return account and cash of each day from the chain of a book that decides every night."""
+    days, by_day, book = weekdays(market.length), scores_by_day(frame), folder.parent / "us-shadow"
+    for day in days[FIRST_DAY - 1 : -1]:
+        best = dict(sorted(by_day[day].items(), key=lambda one: (-one[1], one[0])))
+        night = Night(
+            folder=book,
+            namespace="research",
+            capital=rules.account,
+            share=None,
+            rules=rules_of(rules, adjusted=False),
+            run={"signalsSha256": f"{day:%Y%m%d}".rjust(64, "0")},
+            day=day,
+            scores=best,
+            facts=replace(GOOD, synthetic=True),
+        )
+        record_night(night, Dataset(folder))
+    chain = Chain.read(book)
+    rows = {
+        pd.Timestamp(one.day): {
+            "account": one.document["account"]["nav"],
+            "cash": one.document["account"]["cash"],
+        }
+        for one in chain.entries
+        if one.kind == RECONCILED
+    }
+    return pd.DataFrame.from_dict(rows, orient="index"), chain

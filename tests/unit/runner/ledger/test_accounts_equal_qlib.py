@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from tests.unit.runner.ledger.qlibs_account import SplitStock, both
-from tests.unit.runner.plugins.backtest.trading import Market, Rules, Scores
+from tests.unit.runner.ledger.qlibs_account import (
+    SplitStock,
+    both,
+    qlibs_accounts,
+    recorded_accounts,
+    rules_of,
+    scores_by_day,
+)
+from tests.unit.runner.plugins.backtest.trading import Market, Rules, Scores, open_market
 from tests.unit.runner.plugins.random_examples import rounds
+
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
+from qlib_shadow_runner.ledger.quotes import Quotes
+from qlib_shadow_runner.ledger.tracking import PARTS, Backtest, track
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LENGTH = 30
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF", "GGG", "HHH")
@@ -102,3 +118,26 @@ def test_the_compared_markets_have_trades() -> None:
     theirs, ours = both(QUIET, Scores(), USUAL)
     assert (ours["cash"].diff().abs() > 1).sum() > LENGTH / 2
     assert theirs["account"].iloc[-1] != pytest.approx(1e6, rel=1e-3)
+
+
+def test_recorded_nights_equal_qlib_and_have_no_difference_to_it(tmp_path: Path) -> None:
+    """The chain of every night has Qlib's account, so that every part of the difference is nothing."""
+    folder = QUIET.write(tmp_path / "market")
+    open_market(folder)
+    frame = Scores().frame(QUIET)
+    theirs = qlibs_accounts(QUIET, frame, USUAL)
+    assert not isinstance(theirs, str)
+    ours, chain = recorded_accounts(folder, QUIET, frame, USUAL)
+    np.testing.assert_allclose(ours["account"], theirs["account"], rtol=1e-9, atol=0)
+    book = rules_of(USUAL, adjusted=False)
+    tonight = Backtest(
+        tuple(day.date() for day in theirs.index),
+        tuple(theirs["account"]),
+        scores_by_day(frame),
+        book.costs,
+        book.targets,
+    )
+    found = track(chain.entries, chain.rules[0], Quotes.of(Dataset(folder)), tonight)
+    assert found is not None
+    assert len(found.by_day) == len(theirs) - 1
+    assert max(abs(part) for day in found.by_day for part in (day[name] for name in PARTS)) < 1e-9

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.runner.ledger.written_prices import DAYS, FREE, RULES, account, held, quotes_of, rules
 
+from qlib_shadow_runner.ledger.halts import Halt
 from qlib_shadow_runner.ledger.plan import make_plan
+from qlib_shadow_runner.ledger.reconcile import stopped_by
 from qlib_shadow_runner.ledger.settle import settle_day
 from qlib_shadow_runner.ledger.tracking import PARTS, Backtest, Tracking, track
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from qlib_shadow_runner.ledger.account import Account, Order
+    from qlib_shadow_runner.ledger.account import Account, Fill, Order
     from qlib_shadow_runner.ledger.quotes import Quotes
     from qlib_shadow_runner.ledger.rules import Rules
 
@@ -74,11 +76,12 @@ def kept(
     """Return the entries of a book that decides each day but those that are missed, held or late."""
     state, entries, undecided = start or account(100_000), [], undecided or {}
     orders: tuple[Order, ...] = ()
+    stopped: tuple[Fill, ...] = ()
     for index, day in enumerate(DAYS[:LENGTH]):
         if index:
             done = settle_day(state, orders, by, quotes, before=DAYS[index - 1], day=day)
             state, orders = done.account, done.carried
-            fills = [fill.document() for fill in done.fills]
+            fills = [fill.document() for fill in (*stopped, *done.fills)]
             entries.append(Written(_document("fills", day, state, fills=fills)))
         new = later is not None and index == later[0]
         by = later[1] if later is not None and new else by
@@ -87,7 +90,9 @@ def kept(
             continue
         plan = make_plan(state, scores[day], {}, by, quotes, day=day, book="us")
         made = () if fault == "held" else plan.orders
-        orders = () if fault == "late" else made
+        halt = Halt("HALTED", "a test", None) if fault == "stopped" else None
+        stopped = stopped_by(halt, made)
+        orders = () if fault in ("late", "stopped") else made
         entries.append(
             Written(
                 _document(
@@ -158,7 +163,7 @@ def test_adjustment_is_no_difference(tmp_path: Path, targets: dict[str, Any]) ->
     assert max(abs(part) for part in found.parts.values()) < 1e-9
 
 
-@pytest.mark.parametrize("fault", ["missed", "held", "late"])
+@pytest.mark.parametrize("fault", ["missed", "held", "late", "stopped"])
 def test_timing(tmp_path: Path, fault: str) -> None:
     """Days without orders, for whatever reason."""
     quotes, scores = market(tmp_path), signals()

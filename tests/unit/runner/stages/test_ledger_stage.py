@@ -1,0 +1,270 @@
+"""The ledger stage of a real run: what it brings to its book, what it refuses, and that nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qlib_shadow_runner.contract import ARTIFACTS
+from qlib_shadow_runner.contract.spec.ledger import LedgerSpec
+from qlib_shadow_runner.dataset.qlib_layout import Dataset
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.export.ranked_signals import encode_signals, read_signals, with_ranks
+from qlib_shadow_runner.ledger.quotes import Quotes
+from qlib_shadow_runner.runs.request import Identity
+from qlib_shadow_runner.spec import parse_spec
+from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
+from qlib_shadow_runner.stages.ledger_rules import rules_of
+from qlib_shadow_runner.stages.ledger_step import keep_ledger
+
+DAY = "2020-02-03"
+SPEC: dict[str, Any] = {
+    "dataset": {
+        "path": "/data/qlib/qlib_data/nights",
+        "source": {"synthetic": {"symbols": 10, "days": 300, "until": DAY}},
+    },
+    "workflow": {
+        "window": {"train": "122d", "valid": "30d", "test": "40d"},
+        "model": {"num_boost_round": 12, "min_child_samples": 5},
+    },
+}
+LEDGER: dict[str, Any] = {"book": "us", "capital": 1e6, "targets": {"topk": 3, "nDrop": 1}}
+
+
+def run(data: Path, run_id: str, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run a manifest on this machine; return what is printed, and the metadata."""
+    spec = {"runId": run_id, **SPEC, **more}
+    document = {"apiVersion": "qlibshadow.io/v1alpha1", "kind": "QlibShadowRun", "metadata": {"name": run_id}}
+    command = [sys.executable, "-m", "qlib_shadow_runner", "run", "-", "--data", str(data), "--json"]
+    done = subprocess.run(
+        command, input=json.dumps(document | {"spec": spec}), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    metadata = json.loads((data / ARTIFACTS / run_id / "RUN_METADATA.json").read_text())
+    return json.loads(done.stdout), metadata
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a volume with a run that has kept a book."""
+    found = tmp_path_factory.mktemp("data")
+    run(found, "one", ledger=LEDGER)
+    return found
+
+
+Edit = Callable[[dict[str, Any]], object]
+
+
+def a_copy(data: Path, tmp_path: Path, edit: Edit = dict) -> Path:
+    """Return a copy of the run folder as the ledger stage finds it, with edited metadata."""
+    folder = shutil.copytree(data / ARTIFACTS / "one", tmp_path / "one")
+    file = folder / "RUN_METADATA.json"
+    metadata = json.loads(file.read_text()) | {"status": "running", "finished_at_utc": None}
+    edit(metadata)
+    file.write_text(json.dumps(metadata))
+    return folder
+
+
+def asked(**fields: Any) -> LedgerSpec:
+    """Return a ledger's spec."""
+    found = parse_spec({"ledger": {**LEDGER, **fields}}).ledger
+    assert found is not None
+    return found
+
+
+def brought(folder: Path, data: Path, spec: LedgerSpec | None = None) -> RunOfTheNight:
+    """Return what a run folder brings."""
+    return RunOfTheNight.of(folder, data, Identity("one", "uid", "one", "local"), spec or asked())
+
+
+def rewrite_signals(folder: Path, change: Callable[[Any], Any]) -> None:
+    """Change the rows of the signals, with ranks that fit."""
+    path = folder / "signals_ranked.parquet"
+    table, identity = read_signals(path)
+    changed = change(table)[["date", "instrument", "score"]]
+    path.write_bytes(encode_signals(with_ranks(changed.reset_index(drop=True)), path.name, identity or {}))
+
+
+def test_a_run_with_a_ledger_is_a_golden_run_and_says_what_was_recorded(data: Path):
+    """Three stages, each with its result; the metadata tell of the book, too."""
+    folder = data / ARTIFACTS / "one"
+    metadata = json.loads((folder / "RUN_METADATA.json").read_text())
+    assert list(metadata["stages"]) == ["download", "qrun", "ledger"]
+    result = json.loads((folder / "results/ledger.json").read_text())
+    assert result["ledger"] == metadata["ledger"]["result"]
+    told = result["ledger"]
+    assert (told["book"], told["day"], told["decision"], told["recorded"]) == ("us", DAY, "Decided", "new")
+    assert (told["orders"], told["nav"], told["entries"], told["missed"]) == (3, 1e6, 1, 0)
+    assert "closedGates" not in told
+    assert result["message"].startswith("book us: ")
+    assert metadata["network_guard"]
+
+
+def test_a_ledger_changes_nothing_that_the_training_follows_from(data: Path):
+    """A run without one asks the same: it takes the training over, and has neither stage nor book."""
+    printed, metadata = run(data, "two", reuse="IfIdentical")
+    one = json.loads((data / ARTIFACTS / "one/RUN_METADATA.json").read_text())
+    assert metadata["reused_from"] == "one"
+    same = ("config_hash", "computation", "recipe_sha256", "signals_sha256", "workflow_sha256")
+    assert {key: metadata[key] for key in same} == {key: one[key] for key in same}
+    assert list(metadata["stages"]) == ["download", "qrun"]
+    assert "ledger" not in metadata
+    assert "ledger" not in printed
+
+
+def test_a_night_has_what_its_decision_follows_from(data: Path, tmp_path: Path):
+    """Signals of the last day, best first; facts; the backtest's promise; the rules of the run's exchange."""
+    night = brought(a_copy(data, tmp_path), data).night()
+    assert night.day == date.fromisoformat(DAY)
+    scores = list(night.scores.values())
+    assert (len(scores), scores) == (10, sorted(scores, reverse=True))
+    facts = night.facts
+    assert (facts.golden, facts.signals, facts.coverage, facts.synthetic) == ("passed", "passed", 1.0, True)
+    assert (facts.golden_why, facts.drift, facts.live_ic) == ("", "unknown", "unknown")
+    assert night.promise["days"] == len(night.benchmark) == 39
+    rules = night.rules
+    assert (rules.targets.topk, rules.targets.n_drop, rules.targets.risk_degree) == (3, 1, 0.95)
+    assert (rules.costs.open_cost, rules.costs.min_cost, rules.calendar) == (0.0005, 5, "XNYS")
+    assert all(night.run[key] for key in ("signalsSha256", "modelSha256", "configHash", "datasetFingerprint"))
+
+
+def test_the_same_night_again_is_recorded_already(data: Path, tmp_path: Path):
+    """As after a crash between record and result."""
+    identity = Identity("one", "uid", "one", "local")
+    again = keep_ledger(a_copy(data, tmp_path), data, identity, asked())
+    assert again["result"]["recorded"] == "already"
+    assert again["result"]["entries"] == 1
+    assert "recorded already" in again["message"]
+
+
+def test_a_night_before_the_book_decides_nothing(data: Path, tmp_path: Path):
+    """It is behind, which is no failure; no decision is told of it."""
+    folder = a_copy(data, tmp_path)
+    rewrite_signals(folder, lambda table: table[table["date"] < table["date"].max()])
+    told = keep_ledger(folder, data, Identity("one", "uid", "one", "local"), asked())["result"]
+    assert told["recorded"] == "behind"
+    assert not {"decision", "orders", "nav"} & set(told)
+
+
+def test_signals_that_the_model_did_not_give_are_told_to_the_gates(data: Path, tmp_path: Path):
+    """Also where the golden run is not asked for: orders follow from nothing else."""
+    folder = a_copy(data, tmp_path)
+    rewrite_signals(folder, lambda table: table.assign(score=table["score"] / 2))
+    facts = brought(folder, data).night().facts
+    assert (facts.golden, facts.signals) == ("failed", "failed")
+    facts = brought(folder, data, asked(gates={"golden": False})).night().facts
+    assert (facts.golden, facts.signals) == ("unknown", "failed")
+    assert "do not follow from the recorder's predictions" in facts.signals_why
+
+
+def test_another_outcome_of_an_identical_run_is_told_to_the_gates(data: Path, tmp_path: Path):
+    """The sentence names that run."""
+    folder = a_copy(data, tmp_path, lambda found: found.update(identical_signals=False, identical_to="zero"))
+    facts = brought(folder, data).night().facts
+    assert (facts.signals, facts.signals_why) == ("failed", "the identical run zero has other signals")
+
+
+def test_coverage_counts_traded_instruments_without_a_signal(data: Path, tmp_path: Path):
+    """Of the universe of the day, without the benchmark."""
+    folder = a_copy(data, tmp_path)
+    rewrite_signals(folder, lambda table: table[~table["instrument"].isin(["SYN001", "SYN002", "SYN003"])])
+    assert brought(folder, data).coverage() == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda found: found.pop("signals_sha256"), "RUN_METADATA.json lacks signals_sha256"),
+        (lambda found: found.pop("strategy"), "RUN_METADATA.json lacks strategy"),
+        (
+            lambda found: found.update(dataset_resolved_path="/data/qlib/gone"),
+            "there is no ",
+        ),
+    ],
+    ids=["hash", "strategy", "dataset"],
+)
+def test_a_missing_piece_is_one_sentence(data: Path, tmp_path: Path, edit: Edit, words: str):
+    """And nothing is written."""
+    with pytest.raises(StageError, match=words):
+        brought(a_copy(data, tmp_path, edit), data).night()
+
+
+def test_signals_that_are_gone_are_one_sentence(data: Path, tmp_path: Path):
+    """The run is to be applied again."""
+    folder = a_copy(data, tmp_path)
+    (folder / "signals_ranked.parquet").unlink()
+    with pytest.raises(StageError, match="Apply the run again") as refused:
+        brought(folder, data).night()
+    assert refused.value.reason == "OutputIncomplete"
+
+
+def test_capital_comes_from_spec_portfolio_or_the_book_itself(data: Path, tmp_path: Path):
+    """In this order; a new book without any is refused, and the sentence says what to write."""
+    folder, books = a_copy(data, tmp_path), data / ARTIFACTS / "ledgers"
+    night = brought(folder, data, asked(capital=None)).night()
+    assert (night.capital, night.share) == (None, None)
+    with pytest.raises(StageError, match=r"spec\.ledger\.capital is missing"):
+        brought(folder, data, asked(capital=None, book="new")).night()
+    (books / "PORTFOLIO.json").write_text('{"capital": 1000, "shares": {"new": 0.25}}')
+    try:
+        night = brought(folder, data, asked(capital=None, book="new")).night()
+    finally:
+        (books / "PORTFOLIO.json").unlink()
+    assert (night.capital, night.share) == (250, 0.25)
+
+
+EXCHANGE = {"open_cost": 0.0005, "close_cost": 0.0015, "min_cost": 5, "trade_unit": 100}
+OTHER = {"topk": 50, "n_drop": 5, "only_tradable": True}
+
+
+def rules(tmp_path: Path, strategy: dict[str, Any], exchange: dict[str, Any], **fields: Any) -> Any:
+    """Return the rules that follow from a spec over a run's strategy and exchange."""
+    metadata = {"strategy": strategy, "exchange": exchange}
+    return rules_of(asked(**fields), metadata, "cn", Quotes.of(Dataset(tmp_path)), ())
+
+
+def test_the_spec_is_laid_over_the_runs_own_rules(tmp_path: Path):
+    """What it leaves out is as in the backtest."""
+    own = rules(tmp_path, {"topk": 50, "n_drop": 5, "hold_thresh": 3}, EXCHANGE, targets={})
+    assert (own.targets.topk, own.targets.n_drop, own.targets.hold_days) == (50, 5, 3)
+    assert (own.costs.trade_unit, own.calendar) == (100, "XSHG")
+    over = rules(tmp_path, {"topk": 50, "n_drop": 5}, EXCHANGE, targets={"topk": 9}, gates={"drift": "Off"})
+    assert (over.targets.topk, over.targets.n_drop) == (9, 5)
+    assert (over.gates.drift, over.gates.live_ic) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "exchange", "targets", "words"),
+    [
+        (
+            OTHER,
+            EXCHANGE,
+            {},
+            r"only_tradable\), so the ledger does not know .* set spec.ledger.targets.topk",
+        ),
+        ({}, EXCHANGE, {}, "has no topk and n_drop"),
+        ({"topk": 50, "n_drop": 5}, EXCHANGE, {"topk": 4}, "would replace 5 instruments a day and hold 4"),
+        ({"topk": 50, "n_drop": 5}, {}, {}, "does not say open_cost and close_cost and min_cost"),
+    ],
+)
+def test_rules_that_do_not_follow_are_refused(
+    tmp_path: Path, strategy: dict[str, Any], exchange: dict[str, Any], targets: dict[str, Any], words: str
+):
+    """In one sentence that says what to write."""
+    with pytest.raises(StageError, match=words) as refused:
+        rules(tmp_path, strategy, exchange, targets=targets)
+    assert refused.value.reason == "LedgerRefused"
+
+
+def test_another_strategy_is_taken_with_targets_of_ones_own(tmp_path: Path):
+    """The book follows these, whatever the backtest did."""
+    found = rules(tmp_path, OTHER, EXCHANGE, targets={"topk": 7, "nDrop": 2})
+    assert (found.targets.topk, found.targets.n_drop) == (7, 2)
