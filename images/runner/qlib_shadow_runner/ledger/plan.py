@@ -15,6 +15,7 @@ from qlib_shadow_runner.ledger.account import Account, Order
 from qlib_shadow_runner.ledger.exchange import BUY, SELL, rounded
 from qlib_shadow_runner.ledger.figures import figures_of, weights_after
 from qlib_shadow_runner.ledger.orders import order_id, slices_of
+from qlib_shadow_runner.ledger.restated import at_restated_prices
 from qlib_shadow_runner.ledger.topk import choose, ranked
 from qlib_shadow_runner.ledger.weights import Shares, by_inverse_volatility, by_score, equal
 
@@ -68,11 +69,12 @@ def make_plan(
     book: str,
     session: tuple[datetime, datetime] | None = None,
 ) -> Plan:
-    """Return the decision of a day from its signals and the account at its close.
+    """Return the decision of a day from its signals and the account at its close, at the dataset's prices.
 
     `session` is when the exchange opens and closes on the day on which the orders are due, in UTC; without
     it, orders have no slices. A day without signals has no orders.
     """
+    account = at_restated_prices(account, quotes).account
     maker = _Maker(account, scores, rules, quotes, day, book, session)
     if not scores:
         return maker.plan(weights_after(account, ()), (), ["There are no signals of this day."])
