@@ -158,18 +158,8 @@ def test_a_halted_night_is_held_and_said(installation: Installation, nights: dic
 
 def writes(installation: Installation, name: str, stage: str) -> str:
     """Return how a pod ends that is as a stage's, and writes into the folder of all books."""
-    [job] = [
-        one
-        for one in json.loads(
-            installation.kubectl(
-                "get",
-                "jobs",
-                "-o",
-                "json",
-                f"--selector=qlibshadow.io/run={name},qlibshadow.io/stage={stage}",
-            )
-        )["items"]
-    ]
+    chosen = f"--selector=qlibshadow.io/run={name},qlibshadow.io/stage={stage}"
+    [job] = json.loads(installation.kubectl("get", "jobs", "-o", "json", chosen))["items"]
     spec = job["spec"]["template"]["spec"]
     file = f"{BOOKS}/by-{stage}"
     spec["containers"][0] |= {
@@ -213,6 +203,7 @@ def test_a_forged_chain_is_found_by_the_head_in_the_status(
     installation: Installation, nights: dict[str, dict[str, Any]], tmp_path: Path
 ):
     """A chain that was made again from the first file on holds by itself, and has another head."""
+    assert nights
     head = installation.get("qsr", "race-1")["status"]["ledger"]["head"]
     assert "holds: 7 entries" in ledger_says(installation, "verify", BOOK, "--head", head)
     book = installation.on_host(f"{BOOKS}/{BOOK}")

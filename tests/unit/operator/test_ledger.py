@@ -100,6 +100,18 @@ def test_a_run_behind_its_book_asked_no_gate():
     assert status.condition(ConditionType.GATES_PASSED) is None
 
 
+@pytest.mark.parametrize(("of_qrun", "closed"), [(True, True), (True, False)])
+def test_the_network_of_the_ledger_is_looked_at_too(of_qrun: bool, closed: bool):  # noqa: FBT001
+    """By a policy of an earlier version it is open; the sentence names the stage."""
+    scene = a_run(question={"ledger": {"book": "us-shadow"}}).seen().succeeded(Stage.DOWNLOAD)
+    qrun, ledger = scene.decide(minutes=1).queries
+    found = scene.answered(qrun, of_qrun).answered(ledger, closed).decide(minutes=1)
+    condition = found.status.condition(ConditionType.NETWORK_CLOSED)
+    assert condition is not None
+    assert condition.status is closed
+    assert ("the stages qrun and ledger" if closed else "the ledger stage") in condition.message
+
+
 def test_a_run_without_a_ledger_shows_nothing_of_one():
     """Neither a field, nor a condition, nor a column."""
     scene = a_run().seen().succeeded(Stage.DOWNLOAD).seen(minutes=1).succeeded(Stage.QRUN)

@@ -1,20 +1,18 @@
-"""The ledger stage of a real run: what it brings to its book, what it refuses, and that nothing else changes."""
+"""The ledger stage of a real run: what it brings to its book, and what it refuses."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import date
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from qlib_shadow_runner.contract import ARTIFACTS
-from qlib_shadow_runner.contract.spec.ledger import LedgerSpec
+from qlib_shadow_runner.contract import ARTIFACTS, ENV_GIT_COMMIT
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.ranked_signals import encode_signals, read_signals, with_ranks
@@ -24,6 +22,14 @@ from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
 from qlib_shadow_runner.stages.ledger_rules import rules_of
 from qlib_shadow_runner.stages.ledger_step import keep_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from qlib_shadow_runner.contract.spec.ledger import LedgerSpec
+
+    Edit = Callable[[dict[str, Any]], object]
 
 DAY = "2020-02-03"
 SPEC: dict[str, Any] = {
@@ -44,9 +50,10 @@ def run(data: Path, run_id: str, **more: Any) -> tuple[dict[str, Any], dict[str,
     spec = {"runId": run_id, **SPEC, **more}
     document = {"apiVersion": "qlibshadow.io/v1alpha1", "kind": "QlibShadowRun", "metadata": {"name": run_id}}
     command = [sys.executable, "-m", "qlib_shadow_runner", "run", "-", "--data", str(data), "--json"]
-    done = subprocess.run(
-        command, input=json.dumps(document | {"spec": spec}), capture_output=True, text=True, check=False
-    )
+    # A known commit, or no run is identical to another one.
+    environ = {**os.environ, ENV_GIT_COMMIT: "0" * 40}
+    text = json.dumps(document | {"spec": spec})
+    done = subprocess.run(command, input=text, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     metadata = json.loads((data / ARTIFACTS / run_id / "RUN_METADATA.json").read_text())
     return json.loads(done.stdout), metadata
@@ -58,9 +65,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("data")
     run(found, "one", ledger=LEDGER)
     return found
-
-
-Edit = Callable[[dict[str, Any]], object]
 
 
 def a_copy(data: Path, tmp_path: Path, edit: Edit = dict) -> Path:
@@ -211,8 +215,10 @@ def test_capital_comes_from_spec_portfolio_or_the_book_itself(data: Path, tmp_pa
     folder, books = a_copy(data, tmp_path), data / ARTIFACTS / "ledgers"
     night = brought(folder, data, asked(capital=None)).night()
     assert (night.capital, night.share) == (None, None)
-    with pytest.raises(StageError, match=r"spec\.ledger\.capital is missing"):
-        brought(folder, data, asked(capital=None, book="new")).night()
+    identity = Identity("one", "uid", "one", "local")
+    with pytest.raises(StageError, match="neither is its capital given nor its share"):
+        keep_ledger(folder, data, identity, asked(capital=None, book="new"))
+    assert not (books / "new/BOOK.json").exists()
     (books / "PORTFOLIO.json").write_text('{"capital": 1000, "shares": {"new": 0.25}}')
     try:
         night = brought(folder, data, asked(capital=None, book="new")).night()
@@ -248,7 +254,7 @@ def test_the_spec_is_laid_over_the_runs_own_rules(tmp_path: Path):
             OTHER,
             EXCHANGE,
             {},
-            r"only_tradable\), so the ledger does not know .* set spec.ledger.targets.topk",
+            r"only_tradable\), so the ledger does .* set spec.ledger.targets.topk",
         ),
         ({}, EXCHANGE, {}, "has no topk and n_drop"),
         ({"topk": 50, "n_drop": 5}, EXCHANGE, {"topk": 4}, "would replace 5 instruments a day and hold 4"),
