@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.cli.ledger_show import overview_of
 from qlib_shadow_runner.cli.ledger_texts import change, paragraph
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.ledger.documents import MEANS
 from qlib_shadow_runner.printing import print_json, print_line, print_lines, print_table
 from qlib_shadow_runner.runs.listing import find_run
 from qlib_shadow_runner.stages.ledger_tracking import newest_run_of, track_run
@@ -15,16 +16,6 @@ from qlib_shadow_runner.stages.ledger_tracking import newest_run_of, track_run
 if TYPE_CHECKING:
     from qlib_shadow_runner.cli.ledger_command import Asked
     from qlib_shadow_runner.runs.listing import ListedRun
-
-MEANS: Final = {
-    "data": "prices that were restated since",
-    "timing": "late, held and missed nights, and the price of the fills",
-    "costs": "other costs, lots and price limits",
-    "rules": "another strategy, orders that are carried, delisted holdings",
-    "signals": "signals of the night, and not those of tonight's model",
-    "start": "other positions and other money at the beginning",
-}
-"""What makes each part."""
 
 
 def print_difference(asked: Asked) -> int:

@@ -26,6 +26,10 @@ def differences(
     left out, and the rest is compared but for rounding.
     """
     if isinstance(recorded, dict) and isinstance(expected, dict):
+        if rescaled is not None and expected.keys() >= {"amount", "price"}:
+            worth = [one["amount"] * one["price"] for one in (recorded, expected)]
+            if not math.isclose(*worth, rel_tol=CLOSE, abs_tol=CLOSE * rescaled):
+                yield f"{where}.amount at its price", *worth
         for name in dict.fromkeys([*expected, *recorded]):
             if rescaled is None or name not in OF_SCALE:
                 inside = f"{where}.{name}" if where else name

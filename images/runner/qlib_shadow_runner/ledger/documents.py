@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.escapes import shorten
@@ -17,8 +17,17 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.ledger.chain import Chain
     from qlib_shadow_runner.ledger.overview import Overview
 
-ORDERS: tuple[str, ...] = ("day", "decision", "late", "gates", "targets", "orders", "figures")
+ORDERS: Final = ("day", "decision", "late", "gates", "targets", "orders", "figures")
 """What is told of a decision with its orders."""
+MEANS: Final = {
+    "data": "prices that were restated since",
+    "timing": "late, held and missed nights, and the price of the fills",
+    "costs": "other costs, lots and price limits",
+    "rules": "another strategy, orders that are carried, delisted holdings",
+    "signals": "signals of the night, and not those of tonight's model",
+    "start": "other positions and other money at the beginning",
+}
+"""What makes each part of the difference from a backtest."""
 
 
 def orders_document(chain: Chain, day: str | None) -> dict[str, Any]:

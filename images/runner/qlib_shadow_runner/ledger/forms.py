@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final, TypedDict, Union, get_args, get_origin
@@ -72,13 +72,13 @@ FORMS: Final[Mapping[type, Mapping[str, Any]]] = {
 """Fields whose form is narrower than the declaration of the document says."""
 NAMES: Final = {"Mapping": Mapping, "Any": Any}
 """What annotations use that is imported for the type checker alone."""
-AT_ONCE: Final[Mapping[Any, tuple[type, ...]]] = {
-    float: (float, int),
-    int: (int,),
-    str: (str,),
-    bool: (bool,),
+AT_ONCE: Final[Mapping[Any, frozenset[type]]] = {
+    float: frozenset({float, int}),
+    int: frozenset({int}),
+    str: frozenset({str}),
+    bool: frozenset({bool}),
 }
-"""What most fields are, so that a long chain is read fast."""
+"""The types whose values fit without another look: most fields are one of them."""
 WORDS: Final[Mapping[Any, str]] = {
     int: "a whole number",
     float: "a number",
@@ -92,25 +92,32 @@ WORDS: Final[Mapping[Any, str]] = {
 }
 
 
+Check = Callable[[object, str], str | None]
+"""Returns what is wrong with a value at a place in a document, or None."""
+
+
 def misfit(document: object, form: Any) -> str | None:
     """Return the first field that does not have its form, and what it has to be; None where all have it."""
-    return _misfit(document, form, "")
+    return _check_of(form)(document, "")
 
 
-def _misfit(value: object, form: Any, where: str) -> str | None:
-    if form is Any:
-        return None
+@cache
+def _check_of(form: Any) -> Check:
+    """Return the check of a form, made once: a chain has thousands of documents of few forms."""
     origin, arguments = get_origin(form), get_args(form)
+    if form is Any:
+        return lambda _value, _where: None
     if origin in (types.UnionType, Union):
-        options = [_misfit(value, one, where) for one in arguments]
-        return None if None in options else options[0]
+        return _check_of_union([_check_of(one) for one in arguments])
     if origin in (list, tuple):
-        return _misfit_of_list(value, arguments[0], where)
+        return _check_of_list(_check_of(arguments[0]))
     if origin in (dict, Mapping):
-        return _misfit_of_map(value, arguments[1], where)
+        return _check_of_map(_check_of(arguments[1]), AT_ONCE.get(arguments[1], frozenset()))
     if typing.is_typeddict(form) or dataclasses.is_dataclass(form):
-        return _misfit_of_fields(value, form, where)
-    return None if _is_plain(value, form) else f"{_named(where)} {shown(value)}, not {_words(form)}"
+        return _check_of_fields(form)
+    return lambda value, where: (
+        None if _is_plain(value, form) else f"{_named(where)} {shown(value)}, not {_words(form)}"
+    )
 
 
 def _is_plain(value: object, form: type) -> bool:
@@ -125,49 +132,60 @@ def _is_plain(value: object, form: type) -> bool:
     return type(value) is form
 
 
-def _misfit_of_list(value: object, form: Any, where: str) -> str | None:
-    if not isinstance(value, list):
-        return f"{_named(where)} {shown(value)}, not a list"
-    found = (_misfit(one, form, f"{where}[{number}]") for number, one in enumerate(value))
-    return next(filter(None, found), None)
+def _check_of_union(checks: Sequence[Check]) -> Check:
+    def check(value: object, where: str) -> str | None:
+        found = [one(value, where) for one in checks]
+        return None if None in found else found[0]
+
+    return check
 
 
-def _misfit_of_map(value: object, form: Any, where: str) -> str | None:
-    if not isinstance(value, dict):
-        return f"{_named(where)} {shown(value)}, not an object"
-    if form is float and set(map(type, value.values())) <= {int, float}:
-        return None  # the scores of a day are thousands
-    found = (_misfit(one, form, _inside(where, name)) for name, one in value.items())
-    return next(filter(None, found), None)
+def _check_of_list(inner: Check) -> Check:
+    def check(value: object, where: str) -> str | None:
+        if not isinstance(value, list):
+            return f"{_named(where)} {shown(value)}, not a list"
+        found = (inner(one, f"{where}[{number}]") for number, one in enumerate(value))
+        return next(filter(None, found), None)
+
+    return check
 
 
-def _misfit_of_fields(value: object, form: type, where: str) -> str | None:
-    if not isinstance(value, dict):
-        return f"{_named(where)} {shown(value)}, not an object"
-    hints, required = _fields(form)
-    if missing := sorted(required - value.keys()):
-        return f"has no {_inside(where, missing[0])}"
-    if more := sorted(value.keys() - hints.keys()):
-        return f"has {_inside(where, shown(more[0]))}, which is no field"
-    found = (
-        _misfit(one, hints[name], _inside(where, name))
-        for name, one in value.items()
-        if type(one) not in AT_ONCE.get(hints[name], ())
-    )
-    return next(filter(None, found), None)
+def _check_of_map(inner: Check, at_once: frozenset[type]) -> Check:
+    def check(value: object, where: str) -> str | None:
+        if not isinstance(value, dict):
+            return f"{_named(where)} {shown(value)}, not an object"
+        found = (inner(one, _inside(where, name)) for name, one in value.items() if type(one) not in at_once)
+        return next(filter(None, found), None)
+
+    return check
 
 
-@cache
-def _fields(form: type) -> tuple[Mapping[str, Any], frozenset[str]]:
-    """Return the form of each field, and the fields that must be there.
+def _check_of_fields(form: type) -> Check:
+    """Return the check of an object with named fields.
 
-    A field with a default need not, since an earlier version may not have known it.
+    A field with a default need not be there, since an earlier version may not have known it.
     """
     hints = {**typing.get_type_hints(form, localns=NAMES), **FORMS.get(form, {})}
     optional: set[str] = set()
     if dataclasses.is_dataclass(form):
         optional = {one.name for one in dataclasses.fields(form) if one.default is not dataclasses.MISSING}
-    return hints, frozenset(hints.keys() - optional)
+    required = hints.keys() - optional
+    checks = {name: (AT_ONCE.get(hint, frozenset()), _check_of(hint)) for name, hint in hints.items()}
+
+    def check(value: object, where: str) -> str | None:
+        if not isinstance(value, dict):
+            return f"{_named(where)} {shown(value)}, not an object"
+        if missing := sorted(required - value.keys()):
+            return f"has no {_inside(where, missing[0])}"
+        if more := sorted(value.keys() - checks.keys()):
+            return f"has {_inside(where, shown(more[0]))}, which is no field"
+        for name, one in value.items():
+            at_once, inner = checks[name]
+            if type(one) not in at_once and (fault := inner(one, _inside(where, name))):
+                return fault
+        return None
+
+    return check
 
 
 def _inside(where: str, name: str) -> str:

@@ -78,7 +78,7 @@ class Quotes:
         """Return a field of an instrument on a day, or NaN where there is none."""
         found = self._read.get((name, symbol))
         if found is None:
-            found = self._read[name, symbol] = self._series(name, symbol)
+            found = self._read[name, symbol] = self.series(name, symbol)
         return found.at(index)
 
     def last(self, name: str, symbol: str, index: int) -> tuple[float, int]:
@@ -96,7 +96,8 @@ class Quotes:
         value = self.get("factor", symbol, index)
         return value if value > 0 else 1.0
 
-    def _series(self, name: str, symbol: str) -> Series:
+    def series(self, name: str, symbol: str) -> Series:
+        """Return a field of an instrument on all days, read again each time it is asked for."""
         path = f"features/{feature_folder(symbol)}/{name}{BIN_SUFFIX}"
         try:
             content = read_file(self.dataset.folder, path, PRICES)
@@ -117,9 +118,9 @@ def lacks_factors(quotes: Quotes, symbols: Iterable[str], first: date, last: dat
     Qlib trades such a market in fractions of shares, every instrument of it. A book that is to follow its
     backtest has no lot then: `Costs.trade_unit` is None.
     """
-    days = range(quotes.index(first), quotes.index(last) + 1)
-    return any(
-        math.isnan(quotes.get("factor", symbol, day)) and not math.isnan(quotes.get("close", symbol, day))
-        for symbol in symbols
-        for day in days
-    )
+    begin, end = quotes.index(first), quotes.index(last) + 1
+    for symbol in symbols:  # their files are not kept: a universe has thousands
+        close, factor = (quotes.series(name, symbol) for name in ("close", "factor"))
+        if any(math.isnan(factor.at(day)) and not math.isnan(close.at(day)) for day in range(begin, end)):
+            return True
+    return False

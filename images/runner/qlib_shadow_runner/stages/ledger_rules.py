@@ -83,8 +83,6 @@ def _why_other(strategy: Mapping[str, Any]) -> str | None:
     """Return how a strategy chooses in a way of which the ledger has no rule, or None."""
     if strategy.get("only_tradable"):
         return "chooses only among what can be traded on the next day (only_tradable)"
-    if strategy.get("forbid_all_trade_at_limit") is False:
-        return "trades at price limits (forbid_all_trade_at_limit: false)"
     return None
 
 
@@ -107,6 +105,7 @@ def _costs(
         limit_threshold=values.number(exchange.get("limit_threshold")),
         trade_unit=unit,
         slippage_bps=spec.fill.slippage_bps,
+        forbid_all_at_limit=_object(metadata, "strategy").get("forbid_all_trade_at_limit") is not False,
     )
 
 

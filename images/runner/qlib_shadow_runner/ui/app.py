@@ -71,7 +71,8 @@ def application(volume: Volume, listing: ResourceListing | None = None) -> Starl
     run_table = RunTable(volume)
     book_table = BookTable(volume)
     pages, nights = Pages(run_table, listing), NightsPages(run_table, listing, book_table)
-    books, api = BooksPages(book_table), BooksApi(book_table, OwnCommand(volume.mount))
+    command = OwnCommand(volume.mount)
+    books, api = BooksPages(book_table, command), BooksApi(book_table, command)
     routes = [
         Route("/", nights.morning),
         Route("/series", nights.series),
@@ -87,6 +88,7 @@ def application(volume: Volume, listing: ResourceListing | None = None) -> Starl
         Route("/books", books.books),
         Route("/book/{name}", books.book),
         Route("/book/{name}/ledger.html", books.file),
+        Route("/book/{name}/difference", books.difference),
         Route("/api/books", api.books),
         Route("/api/books/{name}", api.show),
         Route("/api/books/{name}/orders", api.orders),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -27,9 +25,10 @@ from qlib_shadow_runner.ledger.documents import (
 )
 from qlib_shadow_runner.ledger.portfolio import total_of
 from qlib_shadow_runner.texts import one_line
+from qlib_shadow_runner.ui.own_command import BusyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from starlette.requests import Request
 
@@ -65,6 +64,8 @@ def _answered(*parameters: str) -> Callable[[Answer], Callable[[BooksApi, Reques
                 return JSONResponse(method(self, request))
             except RefusedError as error:
                 return _refusal(error.status, str(error))
+            except BusyError as error:
+                return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
             except StageError as error:
                 status = STATUSES.get(error.reason, HTTPStatus.UNPROCESSABLE_ENTITY)
                 return _refusal(status, error.message, error.reason)
@@ -81,8 +82,6 @@ class BooksApi:
     table: BookTable
     command: OwnCommand
     """For what reads a whole run, which a process of its own takes with it."""
-    _computing: threading.Lock = field(default_factory=threading.Lock)
-    """Held by what computes a whole book again: one at a time."""
 
     @_answered()
     def books(self, request: Request) -> Any:
@@ -136,7 +135,7 @@ class BooksApi:
             )
         found = self._overview(request)
         folder = self.table.ledgers / found.book
-        with self._alone():
+        with self.command.alone():
             dataset = dataset_of(self.table.volume, folder)
             findings = verify_book(folder, dataset, head)
         return verification_document(found, findings, head, dataset.folder if dataset else None)
@@ -147,21 +146,7 @@ class BooksApi:
         book, run = self._sound(request).book, request.query_params.get("run")
         if run is not None and run_id_fault(run) is not None:
             raise RefusedError(HTTPStatus.BAD_REQUEST, f'"{one_line(run, 80)}" is not the id of a run')
-        with self._alone():
-            return self.command.json("ledger", "diff", book, *([run] if run else []))
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Refuse a second computation at the same time, which would keep the pages from others."""
-        if not self._computing.acquire(blocking=False):
-            raise RefusedError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "another book is being computed again; ask once more in a minute",
-            )
-        try:
-            yield
-        finally:
-            self._computing.release()
+        return self.command.json("ledger", "diff", book, *([run] if run else []))
 
     def _overview(self, request: Request) -> Overview:
         name = request.path_params["name"]

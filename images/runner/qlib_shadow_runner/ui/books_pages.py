@@ -10,10 +10,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.ledger.documents import MEANS
 from qlib_shadow_runner.ledger.portfolio import Portfolio, read_portfolio, total_of
 from qlib_shadow_runner.report.book.page import TONES, book_body, book_page, gain, money
 from qlib_shadow_runner.report.formats import signed, tone
 from qlib_shadow_runner.texts import is_number, one_line
+from qlib_shadow_runner.ui.own_command import BusyError
 from qlib_shadow_runner.ui.pages import page
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.ledger.overview import Overview
     from qlib_shadow_runner.report.book.page import BookView
     from qlib_shadow_runner.ui.book_table import BookTable
+    from qlib_shadow_runner.ui.own_command import OwnCommand
 
 FILE_POLICY: Final = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -35,6 +38,7 @@ class BooksPages:
     """The answers; each method is one address."""
 
     table: BookTable
+    command: OwnCommand
 
     def books(self, request: Request) -> Response:
         """Return the list of all books, and the sums over them."""
@@ -64,6 +68,25 @@ class BooksPages:
         """Return the page of one book as a file that needs nothing else."""
         content = book_page(self._view(request))
         return HTMLResponse(content, headers={"Content-Security-Policy": FILE_POLICY})
+
+    def difference(self, request: Request) -> Response:
+        """Return why the account and the backtest of the newest run differ; it is computed now."""
+        name = self._view(request).overview.book
+        try:
+            found, fault = self.command.json("ledger", "diff", name), None
+        except (StageError, BusyError) as error:
+            found, fault = None, str(error)
+        parts = [(part, MEANS[part], value) for part, value in found["parts"].items()] if found else []
+        content = page(
+            "difference.html.j2",
+            here="books",
+            name=name,
+            found=found,
+            parts=parts,
+            fault=fault,
+            view=BooksView(),
+        )
+        return HTMLResponse(content, HTTPStatus.OK if found else HTTPStatus.CONFLICT)
 
     def _portfolio(self) -> tuple[Portfolio | None, str | None]:
         """Return the portfolio file, and what is wrong with it."""

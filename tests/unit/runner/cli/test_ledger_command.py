@@ -346,7 +346,7 @@ def test_what_does_not_hold_is_found_with_its_own_code(verified: tuple[Path, lis
     assert code == ExitCode.LEDGER_DAMAGED
     assert out.splitlines()[0] == "us-shadow does not hold:"
     assert "no entry has the hash 000" in out
-    last = sorted((folder / "days").iterdir())[-1]
+    last = max((folder / "days").iterdir())
     last.write_text(last.read_text().replace('"cash": ', '"cash": 1'))
     code, out, _ = ask(data, "verify", "--json")
     document = json.loads(out)

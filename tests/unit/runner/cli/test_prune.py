@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.unit.runner.ledger.sample_book import write_book
 
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.cli import prune as prune_command
@@ -335,3 +336,20 @@ def test_sizes_may_have_units(tmp_path: Path, text: str, left: set[str]):
     make_run(tmp_path, "old", age=2)
     assert main(["prune", "--run-folders", "--data", str(tmp_path), "--max-size", text]) == 0
     assert runs_left(tmp_path) == left
+
+
+def test_books_are_never_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Whatever is asked for, and even where their folder, or that of one, says that it is a run."""
+    book = write_book(tmp_path / ARTIFACTS / "ledgers", nights=3)
+    for folder in (book.folder.parent, book.folder):
+        metadata = {"run_id": folder.name, "status": "complete", "started_at_utc": "2020-01-01T00:00:00Z"}
+        write_json(folder / "RUN_METADATA.json", metadata)
+    make_run(tmp_path, "a", age=1)
+    before = sorted(path for path in book.folder.parent.rglob("*"))
+    for options in (("--keep", "0"), ("--older-than", "0"), ("--max-size", "0")):
+        assert main(["prune", *options, "--data", str(tmp_path)]) == 0
+    assert "ledgers" not in capsys.readouterr().out
+    assert runs_left(tmp_path) == {"ledgers"}
+    assert sorted(path for path in book.folder.parent.rglob("*")) == before
+    assert main(["runs", "--data", str(tmp_path)]) == 0
+    assert "ledgers" not in capsys.readouterr().out.replace(str(tmp_path), "")

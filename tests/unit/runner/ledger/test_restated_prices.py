@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.runner.ledger.written_prices import DAYS, RULES, account, held, order, quotes_of, rules
 
+from qlib_shadow_runner.ledger.plan import make_plan
 from qlib_shadow_runner.ledger.settle import settle_day
 
 if TYPE_CHECKING:
@@ -77,3 +78,15 @@ def test_restatement_while_an_order_waits(tmp_path: Path) -> None:
     waits = settle_day(account(5000), [order("AAA", "buy", 100, 10)], by, first, before=FIRST, day=SECOND)
     found = settle_day(waits.account, waits.carried, by, second, before=SECOND, day=DAYS[2])
     assert (found.fills[0].shares, found.fills[0].value) == (100, 1200)
+
+
+def test_plan_is_in_the_units_of_its_dataset(tmp_path: Path) -> None:
+    """The account was valued by an earlier dataset, in a night that ended before it decided."""
+    quotes = quotes_of(tmp_path, close={"AAA": [5], "BBB": [7]}, factor={"AAA": [0.5], "BBB": [1]})
+    start = account(500, AAA=held(100, 10))
+    one = rules(targets={"topk": 1})
+    found = make_plan(start, {"BBB": 1.0, "AAA": 0.0}, {}, one, quotes, day=FIRST, book="us")
+    assert [(one.side, one.shares, one.amount) for one in found.orders] == [
+        ("sell", 100, 200),
+        ("buy", 203, 203),
+    ]

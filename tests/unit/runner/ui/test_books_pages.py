@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from qlib_shadow_runner.ledger.overview import overview
 from qlib_shadow_runner.storage.volume import Volume
 from qlib_shadow_runner.ui.book_table import FRESH_SECONDS, BookTable
 from qlib_shadow_runner.ui.books_api import BooksApi
+from qlib_shadow_runner.ui.books_pages import BooksPages
 from qlib_shadow_runner.ui.own_command import OwnCommand
 
 if TYPE_CHECKING:
@@ -141,22 +143,43 @@ def test_one_book_is_computed_at_a_time(tmp_path: Path):
     """A second request is refused at once: it would keep a page from others."""
     table = BookTable(Volume(tmp_path))
     write_book(table.ledgers, nights=1)
-    api = BooksApi(table, OwnCommand(tmp_path))
-    scope = {
-        "type": "http",
-        "path": API,
-        "query_string": b"",
-        "headers": [],
-        "path_params": {"name": "us-shadow"},
-    }
-    with api._alone():
-        assert api.verify(Request(scope)).status_code == 503
-    assert api.verify(Request(scope)).status_code == 200
+    command = OwnCommand(tmp_path)
+    api = BooksApi(table, command)
+    asked = {"type": "http", "path": API, "query_string": b"", "headers": []}
+    request = Request({**asked, "path_params": {"name": "us-shadow"}})
+    with command.alone():
+        assert api.verify(request).status_code == 503
+        assert api.difference(request).status_code == 503
+    assert api.verify(request).status_code == 200
+
+
+@dataclass(frozen=True)
+class Answers(OwnCommand):
+    """Answers in place of the command, which needs a whole run."""
+
+    def json(self, *words: str) -> Any:
+        """Return a difference."""
+        parts = dict.fromkeys(("data", "timing", "costs", "rules", "start"), 0.0) | {"signals": -0.0125}
+        total = {"paper": 0.01, "backtest": 0.0225, "total": -0.0125, "band": 0.004, "beyond": True}
+        return {"runId": EVIL, "from": "a", "to": "b", "days": 20, "parts": parts, "words": words, **total}
+
+
+def test_a_difference_is_shown_with_its_parts(tmp_path: Path):
+    """Each with what makes it; the run's id is only text."""
+    table = BookTable(Volume(tmp_path))
+    write_book(table.ledgers, nights=1)
+    request = Request({"type": "http", "path_params": {"name": "us-shadow"}})
+    text = bytes(BooksPages(table, Answers(tmp_path)).difference(request).body).decode()
+    assert "beyond the band of 0.400%" in text
+    assert re.findall(r'<th scope="row">(\w+)</th><td class="n loss"', text) == ["signals"]
+    assert "signals of the night, and not those of tonight&#39;s model" in text
+    assert "<img" not in text
 
 
 REFUSED: Final = {
     "/book/none": (404, "there is no book"),
     "/book/none/ledger.html": (404, "there is no book"),
+    "/book/a-good/difference": (409, "no complete run of the book a-good"),
     "/book/..%2Fa-good": (404, "no such page"),
     "/book/A-GOOD": (404, "there is no book"),
     "/book/not%20a%20book": (404, "there is no book"),

@@ -79,7 +79,6 @@ class BookView:
     overview: Overview
     contents: Contents
     charts: Sequence[BookChart] = ()
-    tracking: Mapping[str, Any] | None = None
 
     @property
     def tone(self) -> str:
@@ -138,7 +137,7 @@ class BookView:
         return [_halt(one) for one in self.overview.halts[:HALTS]]
 
 
-def book_view(folder: Path, tracking: Mapping[str, Any] | None = None) -> BookView:
+def book_view(folder: Path) -> BookView:
     """Return what is to be shown of the book in a folder; of a damaged one, what is wrong with it."""
     about, chain = overview_and_chain(folder)
     if chain is None:
@@ -146,7 +145,7 @@ def book_view(folder: Path, tracking: Mapping[str, Any] | None = None) -> BookVi
     try:
         documents = [entry.document for entry in chain.entries]
         contents = contents_of(about, documents, chain.book["rules"])
-        return BookView(about, contents, charts_of(about, contents), tracking)
+        return BookView(about, contents, charts_of(about, contents))
     except MISFITS as error:
         what = f"an entry has not the form of one ({type(error).__name__}: {one_line(error)})"
         return BookView(Overview(folder.name, State.DAMAGED, what), Contents())

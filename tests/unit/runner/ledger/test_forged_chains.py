@@ -1,0 +1,213 @@
+"""A file that a book cannot have is LedgerDamaged, by name and with what is wrong; nothing is written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from tests.unit.runner.ledger.small_market import BOOK, RULES, files_of
+from tests.unit.runner.special_files import DAMAGES, replace
+
+from qlib_shadow_runner.contract import ExitCode, Reason
+from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.ledger.chain import Chain, last_day
+from qlib_shadow_runner.ledger.check import verify_book
+from qlib_shadow_runner.ledger.entries import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.runner.ledger.small_market import SmallMarket
+
+DEPTH: Final = 150
+FILES: Final = ("BOOK.json", "days/2026-03-03.json", "fills/2026-03-03.json")
+
+
+@pytest.fixture(scope="module")
+def sound(market: SmallMarket, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a book of four nights that is not changed."""
+    book = tmp_path_factory.mktemp("sound") / BOOK
+    for day in market.days[:4]:
+        market.record(book, day)
+    return book
+
+
+@pytest.fixture
+def copied(sound: Path, tmp_path: Path) -> Path:
+    """Return a book of four nights of one's own."""
+    return shutil.copytree(sound, tmp_path / "ledgers" / BOOK)
+
+
+def is_damaged(market: SmallMarket, book: Path, named: str, said: str) -> None:
+    """Check that reading, recording and verifying name the file and the fault, and write nothing."""
+    with pytest.raises(StageError) as caught:
+        Chain.read(book)
+    assert (caught.value.reason, caught.value.exit_code) == (Reason.LEDGER_DAMAGED, ExitCode.LEDGER_DAMAGED)
+    assert named in caught.value.message
+    assert said in caught.value.message
+    assert verify_book(book) == [caught.value.message]
+    before = sorted(path for path in book.rglob("*") if not path.name.startswith("."))
+    with pytest.raises(StageError) as caught:
+        market.record(book, market.days[5])
+    assert caught.value.reason is Reason.LEDGER_DAMAGED
+    assert sorted(path for path in book.rglob("*") if not path.name.startswith(".")) == before
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_no_document_is_named(market: SmallMarket, copied: Path, name: str, damage: str):
+    """Links, FIFOs, folders, huge and deep files, and text that is none."""
+    replace(copied / name, damage)
+    is_damaged(market, copied, name, "")
+
+
+@pytest.mark.parametrize("name", ["days", "fills"])
+@pytest.mark.parametrize("damage", ["FIFO", "link", "link to itself", "empty"])
+def test_what_is_no_folder_is_named(market: SmallMarket, copied: Path, name: str, damage: str):
+    """The folders of a book are as little trusted as its files."""
+    replace(copied / name, damage)
+    is_damaged(market, copied, name, "where a folder is expected")
+
+
+def nested(depth: int) -> Any:
+    """Return a list in a list in a list."""
+    return [nested(depth - 1)] if depth else []
+
+
+CHANGES: Final[dict[str, tuple[Callable[[dict[str, Any]], object], str]]] = {
+    "a future schema": (lambda one: one.update(schema=2), "has the schema 2, and this version reads 1"),
+    "no schema": (lambda one: one.pop("schema"), "has the schema None"),
+    "a missing field": (lambda one: one.pop("account"), "has no account"),
+    "another field": (lambda one: one.update(more=1), "has 'more', which is no field"),
+    "a text for a number": (
+        lambda one: one["account"].update(cash="1"),
+        "has account.cash '1', not a number",
+    ),
+    "a number for a text": (lambda one: one.update(previous=1), "has previous 1, not a text"),
+    "true for a number": (lambda one: one["account"].update(nav=True), "has account.nav True, not a number"),
+    "a list for an object": (lambda one: one.update(account=[]), "has account [], not an object"),
+    "an object for a list": (lambda one: one.update(notes={}), "has notes {}, not a list"),
+    "a day that is none": (lambda one: one.update(day="2026-02-30"), "has day '2026-02-30', not a date"),
+    "another day": (lambda one: one.update(day="2026-03-04"), "has the day 2026-03-04, and another name"),
+    "another kind": (lambda one: one.update(kind="x"), "has the kind x"),
+    "a number too large": (lambda one: one.update(number=9), "has the number 9"),
+    "a number with a fraction": (lambda one: one.update(number=2.0), "not a whole number"),
+    "another hash before": (lambda one: one.update(previous="0" * 64), "does not follow from"),
+    "depth": (lambda one: one.update(notes=nested(DEPTH)), "nested too deeply"),
+}
+OF_DECISIONS: Final[dict[str, tuple[Callable[[dict[str, Any]], object], str]]] = {
+    "an unknown verdict": (lambda one: one.update(decision="Bought"), "has decision 'Bought', not one of"),
+    "an order without a side": (lambda one: one["orders"][0].pop("side"), "has no orders[0].side"),
+    "a score that is none": (lambda one: one["scores"].update(AAA=None), "has scores.AAA None, not a number"),
+    "a gate that is none": (lambda one: one["gates"][0].update(verdict=1), "has gates[0].verdict 1"),
+    "rules that are none": (lambda one: one.update(rules={}), "has no rules.targets"),
+    "an era that is not": (lambda one: one.update(era=2), "has the era 2, where it is 1"),
+    "other rules by their hash": (lambda one: one.update(rulesSha256="0" * 64), "has a rulesSha256"),
+    "a time that is none": (lambda one: one.update(recordedAt="now"), "has recordedAt 'now', not a time"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", FILES[1:])
+def test_an_entry_of_another_form_is_named_with_its_field(
+    market: SmallMarket, copied: Path, name: str, change: str
+):
+    """Each is written as a book writes its entries, so that the form alone is wrong."""
+    alter, said = CHANGES[change]
+    rewrite(copied / name, alter)
+    is_damaged(market, copied, name, said)
+
+
+@pytest.mark.parametrize("change", OF_DECISIONS)
+def test_a_decision_of_another_form_is_named_with_its_field(market: SmallMarket, copied: Path, change: str):
+    """A decision has more fields than a trading day."""
+    alter, said = OF_DECISIONS[change]
+    rewrite(copied / FILES[1], alter)
+    is_damaged(market, copied, FILES[1], said)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"schema": NaN}', "NaN is not a number that JSON has"),
+        ('{"schema": 1, "schema": 1}', 'the key "schema" is there twice'),
+        ('{"schema": 1e999}', "is too large"),
+        ("[]", "not an object"),
+    ],
+)
+def test_json_that_is_none_is_named(market: SmallMarket, copied: Path, content: str, said: str):
+    """Python's parser would take some of it."""
+    (copied / FILES[1]).write_text(content)
+    is_damaged(market, copied, FILES[1], said)
+
+
+@pytest.mark.parametrize("name", [*FILES, "days/2026-03-02.json"])
+def test_a_file_that_is_missing_is_noticed(market: SmallMarket, copied: Path, name: str):
+    """All but the last one, whose loss only its hash shows."""
+    (copied / name).unlink()
+    is_damaged(market, copied, BOOK, "")
+
+
+@pytest.mark.parametrize("name", ["days/notes.txt", "fills/2026-3-2.json", "days/2026-03-02.json.bak"])
+def test_a_file_that_is_no_entry_is_named(market: SmallMarket, copied: Path, name: str):
+    """Its name is no day."""
+    (copied / name).write_text("{}")
+    is_damaged(market, copied, name, "is no entry")
+
+
+def test_a_day_that_was_put_in_between_is_noticed(market: SmallMarket, copied: Path):
+    """Its number is that of another entry."""
+    shutil.copy(copied / "fills/2026-03-05.json", copied / "fills/2026-03-07.json")
+    rewrite(copied / "fills/2026-03-07.json", lambda one: one.update(day="2026-03-07"))
+    is_damaged(market, copied, "fills/2026-03-07.json", "has the number 6, where 8 follows")
+
+
+def test_a_book_that_is_that_of_another_is_damaged(market: SmallMarket, copied: Path):
+    """A folder that was copied or renamed is not another book."""
+    other = copied.rename(copied.with_name("eu-shadow"))
+    with pytest.raises(StageError, match="is that of the book us-shadow") as caught:
+        market.record(other, market.days[5])
+    assert caught.value.reason is Reason.LEDGER_DAMAGED
+
+
+def test_without_a_book_there_is_no_chain(tmp_path: Path):
+    """An empty folder is one in which nothing has begun."""
+    for folder in (tmp_path / "none", tmp_path):
+        with pytest.raises(FileNotFoundError):
+            Chain.read(folder)
+        assert verify_book(folder) == [f"{folder} holds no book"]
+        assert last_day(folder) is None
+
+
+def test_rules_of_an_earlier_version_are_read_without_the_fields_that_came_later(
+    market: SmallMarket, copied: Path
+):
+    """Their hash is that of what is recorded, and this version's rules begin an era."""
+    shutil.rmtree(copied / "days")
+    shutil.rmtree(copied / "fills")
+    rewrite(copied / "BOOK.json", lambda one: one["rules"]["costs"].pop("slippage_bps"))
+    assert Chain.read(copied).rules == (RULES,)
+    assert market.record(copied, market.days[0]).decision["era"] == 2
+    assert Chain.read(copied).rules == (RULES, RULES)
+
+
+def test_folders_that_a_copy_has_left_out_because_they_were_empty_are_made_again(
+    market: SmallMarket, tmp_path: Path
+):
+    """A book of one decision has no trading days yet."""
+    book = tmp_path / BOOK
+    market.record(book, market.days[0])
+    (book / "fills").rmdir()
+    (book / "halts").rmdir()
+    assert market.record(book, market.days[1]).new
+    assert len(files_of(book)) == 4
+
+
+def rewrite(path: Path, alter: Callable[[dict[str, Any]], object]) -> None:
+    """Alter a document and write it as a book does."""
+    document = json.loads(path.read_bytes())
+    alter(document)
+    path.write_bytes(encode(document))
