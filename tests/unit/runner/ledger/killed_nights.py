@@ -187,7 +187,7 @@ def _forked(work: Callable[[], object]) -> int:
         try:
             work()
         except BaseException:  # noqa: BLE001 - the parent is to see it, and no test to go on in the child
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            sys.excepthook(*sys.exc_info())
             os._exit(1)
         os._exit(0)
     return child

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.ledger.gates import RunFacts
-from qlib_shadow_runner.ledger.night import Night, Recorded, record_night
+from qlib_shadow_runner.ledger.night import Night, record_night
 from qlib_shadow_runner.ledger.rules import Rules, Targets
 from qlib_shadow_runner.ledger.sessions import Sessions
 
@@ -122,8 +122,8 @@ class SmallMarket:
             others["run"] = {**run, **others["run"]}
         return replace(night, **others)
 
-    def record(self, book: Path, day: date, **others: Any) -> Recorded:
-        """Record the night of a day with the data of that evening."""
+    def record(self, book: Path, day: date, **others: Any) -> Any:
+        """Return the `Recorded` of a night with the data of that evening; tests know that it has a decision."""
         return record_night(self.night(book, day, **others), self.dataset(day))
 
     def _write(self, folder: Path, count: int) -> None:

@@ -79,8 +79,8 @@ def test_random_stories_of_splits_crashes_retries_and_missed_nights_give_one_cha
         return
     chain = Chain.read(book)
     undisturbed = tmp_path_factory.mktemp("undisturbed") / BOOK
-    for one in chain.decisions:
-        market.record(undisturbed, one.day)
+    for decision in chain.decisions:
+        market.record(undisturbed, decision.day)
     wanted = story_of(Chain.read(undisturbed)) if chain.decisions else []
     found = story_of(chain)
     # A night that was killed and never repeated may have reconciled days before the next night does.
