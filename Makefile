@@ -28,6 +28,18 @@ demo-nights: .venv/.ready ## Run five nights on made-up prices that grow by a da
 	@$(BIN)/qlib-shadow snapshot --data $(DATA)
 	@echo "The same as a page: qlib-shadow ui --data $(DATA)"
 
+demo-ledger: .venv/.ready ## Keep a book on paper for four nights, one of them halted by hand, and show it (DATA=, ARGS=)
+	@for night in $(wordlist 1,4,$(NIGHTS)); do \
+		case $$night in $(word 3,$(NIGHTS))) $(BIN)/qlib-shadow ledger halt demo --why "to show it" --data $(DATA);; esac; \
+		sed "s/until: [0-9-]*/until: $$night/" manifests/samples/ledger.yaml \
+		| $(BIN)/qlib-shadow run - --data $(DATA) $(ARGS) || exit; \
+		case $$night in $(word 3,$(NIGHTS))) $(BIN)/qlib-shadow ledger resume demo --why "it was shown" --data $(DATA);; esac; \
+	done
+	@$(BIN)/qlib-shadow ledger show demo --data $(DATA)
+	@$(BIN)/qlib-shadow ledger diff demo --data $(DATA)
+	@$(BIN)/qlib-shadow ledger verify demo --data $(DATA)
+	@echo "As a page: $(DATA)/artifacts/trading-ops/qlib-shadow/ledgers/demo/ledger.html, or qlib-shadow ui --data $(DATA)"
+
 # The unit tests give way, since they only compute: the cluster's tests, which mostly wait, take longest.
 test: .venv/.ready ## Run every check and every test, a real cluster included; all of it, whatever fails (KUBERNETES=1.37.2)
 	@$(BIN)/python tests/everything.py --lint='env -u MAKEFLAGS make --no-print-directory lint' \
@@ -188,4 +200,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo demo-nights test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report calibrate-verdict calibrate bench-operator qlib-examples docs chaos lock audit licences clean
+.PHONY: help venv demo demo-nights demo-ledger test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report calibrate-verdict calibrate bench-operator qlib-examples docs chaos lock audit licences clean

@@ -45,25 +45,31 @@ SPEC: dict[str, Any] = {
 LEDGER: dict[str, Any] = {"book": "us", "capital": 1e6, "targets": {"topk": 3, "nDrop": 1}}
 
 
-def run(data: Path, run_id: str, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def run(data: Path, run_id: str, *options: str, **more: Any) -> tuple[str, dict[str, Any]]:
     """Run a manifest on this machine; return what is printed, and the metadata."""
     spec = {"runId": run_id, **SPEC, **more}
     document = {"apiVersion": "qlibshadow.io/v1alpha1", "kind": "QlibShadowRun", "metadata": {"name": run_id}}
-    command = [sys.executable, "-m", "qlib_shadow_runner", "run", "-", "--data", str(data), "--json"]
+    command = [sys.executable, "-m", "qlib_shadow_runner", "run", "-", "--data", str(data), *options]
     # A known commit, or no run is identical to another one.
     environ = {**os.environ, ENV_GIT_COMMIT: "0" * 40}
     text = json.dumps(document | {"spec": spec})
     done = subprocess.run(command, input=text, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     metadata = json.loads((data / ARTIFACTS / run_id / "RUN_METADATA.json").read_text())
-    return json.loads(done.stdout), metadata
+    return done.stdout, metadata
+
+
+@pytest.fixture(scope="module")
+def printed(data: Path) -> str:
+    """Return what the first run of the volume has printed."""
+    return (data / "printed").read_text()
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a volume with a run that has kept a book."""
     found = tmp_path_factory.mktemp("data")
-    run(found, "one", ledger=LEDGER)
+    (found / "printed").write_text(run(found, "one", ledger=LEDGER)[0])
     return found
 
 
@@ -112,16 +118,24 @@ def test_a_run_with_a_ledger_is_a_golden_run_and_says_what_was_recorded(data: Pa
     assert metadata["network_guard"]
 
 
+def test_the_end_of_a_run_has_figures_and_book(printed: str):
+    """Each in a line of its own."""
+    ends = [line.strip() for line in printed.splitlines()][-4:]
+    assert ends[0].startswith("IC ")
+    assert ends[0].endswith("golden run: PASS (17/17)")
+    assert ends[2].startswith("book us: decided 3 orders on 2020-02-03")
+
+
 def test_a_ledger_changes_nothing_that_the_training_follows_from(data: Path):
     """A run without one asks the same: it takes the training over, and has neither stage nor book."""
-    printed, metadata = run(data, "two", reuse="IfIdentical")
+    said, metadata = run(data, "two", "--json", reuse="IfIdentical")
     one = json.loads((data / ARTIFACTS / "one/RUN_METADATA.json").read_text())
     assert metadata["reused_from"] == "one"
     same = ("config_hash", "computation", "recipe_sha256", "signals_sha256", "workflow_sha256")
     assert {key: metadata[key] for key in same} == {key: one[key] for key in same}
     assert list(metadata["stages"]) == ["download", "qrun"]
     assert "ledger" not in metadata
-    assert "ledger" not in printed
+    assert "ledger" not in json.loads(said)
 
 
 def test_a_night_has_what_its_decision_follows_from(data: Path, tmp_path: Path):
