@@ -214,11 +214,25 @@ class RunOfTheNight:
         return Outputs(self.evidence.tables).backtest
 
     def _benchmark(self) -> dict[date, float]:
-        """Return the benchmark's return of each day of the backtest."""
-        table = self.account
+        """Return the benchmark's return of each day.
+
+        A backtest ends before the last day of its data, which is the one that a night reconciles; from there
+        on the return is that of the benchmark's own price.
+        """
+        table, name = self.account, self.metadata.get("benchmark")
         if table is None or "bench" not in table:
             return {}
-        return {day.date(): float(value) for day, value in table["bench"].dropna().items()}  # type: ignore[union-attr]
+        found = {day.date(): float(value) for day, value in table["bench"].dropna().items()}  # type: ignore[union-attr]
+        later = [day for day in self.quotes.calendar if max(found, default=self.day) < day <= self.day]
+        return {**found, **(self._price_returns(name, later) if isinstance(name, str) else {})}
+
+    def _price_returns(self, symbol: str, days: list[date]) -> dict[date, float]:
+        """Return the change of an instrument's close on each of these days, where there are prices."""
+        closes = {
+            day: [self.quotes.get("close", symbol, self.quotes.index(day) - back) for back in (1, 0)]
+            for day in days
+        }
+        return {day: now / before - 1 for day, (before, now) in closes.items() if before > 0 and now > 0}
 
     def _promise(self) -> dict[str, float | None]:
         """Return mean and deviation of the backtest's daily return, net of cost."""

@@ -15,9 +15,9 @@ from tests.unit.runner.report.pages import read_page
 
 from qlib_shadow_runner.ledger import halts
 from qlib_shadow_runner.ledger.account import Account, Holding, Order
-from qlib_shadow_runner.ledger.overview import Overview, State
+from qlib_shadow_runner.ledger.overview import Overview, State, overview
 from qlib_shadow_runner.ledger.record import Day, record_of
-from qlib_shadow_runner.report.book.charts import charts_of
+from qlib_shadow_runner.report.book.charts import charts_of, drawdowns
 from qlib_shadow_runner.report.book.contents import Contents, contents_of
 from qlib_shadow_runner.report.book.page import LEDGER_PAGE, BookView, book_page, book_view, refresh_page
 from qlib_shadow_runner.report.scale import TOP, WIDTH
@@ -125,6 +125,20 @@ def test_a_halt_is_shown_with_its_reason_and_those_before_in_a_history(tmp_path:
     assert "The kill switch is on (HALTED) since 2026-11-05 08:30 UTC: bad prices." in words_of(text)
     rows = read_page(text).tables["table-halts"]
     assert rows[1] == ["2026-11-05 06:30", "REDUCING", "a first try", "2026-11-05 07:30", "all is well"]
+
+
+def test_the_drawdown_of_the_last_day_is_that_of_the_book(tmp_path: Path):
+    """Since the highest value, and since the last resume where there was one."""
+    book = write_book(tmp_path, nights=9)
+    about = overview(book.folder)
+    assert -drawdowns(about)[-1] == pytest.approx(about.drawdown)
+    halts.resume(book.folder, "it may begin anew", datetime(2026, 11, 12, 23, tzinfo=UTC))
+    for day in weekdays(12, FIRST)[9:]:
+        book.fill(day)
+        book.decide(day, peakSince="2026-11-12")
+    about = overview(book.folder)
+    assert -drawdowns(about)[-1] == pytest.approx(about.drawdown)
+    assert len(drawdowns(about)) == len(about.days) + 1
 
 
 def test_other_rules_are_an_era_with_what_changed(tmp_path: Path):

@@ -7,15 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import ARTIFACTS, ENV_GIT_COMMIT
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.ranked_signals import encode_signals, read_signals, with_ranks
+from qlib_shadow_runner.ledger.night import record_night
 from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.runs.request import Identity
 from qlib_shadow_runner.spec import parse_spec
@@ -140,18 +143,66 @@ def test_a_ledger_changes_nothing_that_the_training_follows_from(data: Path):
 
 def test_a_night_has_what_its_decision_follows_from(data: Path, tmp_path: Path):
     """Signals of the last day, best first; facts; the backtest's promise; the rules of the run's exchange."""
-    night = brought(a_copy(data, tmp_path), data).night()
+    bring = brought(a_copy(data, tmp_path), data)
+    night = bring.night()
     assert night.day == date.fromisoformat(DAY)
     scores = list(night.scores.values())
     assert (len(scores), scores) == (10, sorted(scores, reverse=True))
     facts = night.facts
     assert (facts.golden, facts.signals, facts.coverage, facts.synthetic) == ("passed", "passed", 1.0, True)
     assert (facts.golden_why, facts.drift, facts.live_ic) == ("", "unknown", "unknown")
-    assert night.promise["days"] == len(night.benchmark) == 39
+    assert (night.promise["days"], len(night.benchmark)) == (39, 40)
+    last = sorted(night.benchmark)[-2:]
+    assert last[-1] == night.day, "the backtest ends before it"
+    by_price = bring._price_returns(str(bring.metadata["benchmark"]), last)
+    assert by_price == pytest.approx({day: night.benchmark[day] for day in last}, abs=1e-6)
     rules = night.rules
     assert (rules.targets.topk, rules.targets.n_drop, rules.targets.risk_degree) == (3, 1, 0.95)
     assert (rules.costs.open_cost, rules.costs.min_cost, rules.calendar) == (0.0005, 5, "XNYS")
     assert all(night.run[key] for key in ("signalsSha256", "modelSha256", "configHash", "datasetFingerprint"))
+
+
+def test_the_difference_from_the_backtest_is_split(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A book of the same signals and costs differs by its own topk, and by what the backtest held before."""
+    whole = brought(a_copy(data, tmp_path), data)
+    signals = whole.evidence.signals[0].sort_values(["date", "rank"])
+    days = sorted(signals["date"].unique())[-25:]
+    night = replace(whole.night(), folder=data / ARTIFACTS / "ledgers" / "from-cash", expected={})
+    for day, rows in signals[signals["date"].isin(days)].groupby("date"):
+        scores = dict(zip(rows["instrument"], rows["score"], strict=True))
+        record_night(replace(night, day=day.date(), scores=scores), whole.dataset)
+    printed = diff(data, capsys, "from-cash", "one", "--json")
+    assert (printed["runId"], printed["days"], printed["to"]) == ("one", 23, "2020-01-31")
+    parts = printed["parts"]
+    assert list(parts) == ["data", "timing", "costs", "rules", "signals", "start"]
+    assert sum(parts.values()) == pytest.approx(printed["total"], abs=1e-12)
+    assert printed["total"] == pytest.approx(printed["paper"] - printed["backtest"], abs=1e-12)
+    assert printed["total"] != 0
+    assert [parts[name] for name in ("data", "timing", "costs", "signals")] == pytest.approx(
+        [0.0] * 4, abs=1e-9
+    )
+    assert 0.0 not in (parts["rules"], parts["start"])
+    assert main(["ledger", "diff", "from-cash", "one", "--data", str(data)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "from-cash against the backtest of one, 23 days to 2020-01-31"
+    assert [line.split()[0] for line in lines[1:]] == ["paper", "backtest", "difference", *parts, "The"]
+    assert max(map(len, lines)) <= 80
+    shutil.rmtree(night.folder)
+
+
+def test_a_book_that_nothing_can_be_compared_with_says_so(data: Path, capsys: pytest.CaptureFixture[str]):
+    """The newest run of a book is found; a book of one day shares no two days with it."""
+    refused = "the backtest of one have no two days in common"
+    assert refused in diff(data, capsys, "us", "--json")["message"]
+    assert 'there is no run "noe"' in diff(data, capsys, "us", "noe", "--json")["message"]
+
+
+def diff(data: Path, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    """Return the JSON of `qlib-shadow ledger diff`."""
+    main(["ledger", "diff", *words, "--data", str(data)])
+    return json.loads(capsys.readouterr().out)
 
 
 def test_the_same_night_again_is_recorded_already(data: Path, tmp_path: Path):

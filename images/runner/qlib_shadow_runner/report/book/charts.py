@@ -226,11 +226,7 @@ def _promise(axis: Axis, overview: Overview) -> BookChart | None:
 
 
 def _drawdown(axis: Axis, overview: Overview, count: int) -> BookChart | None:
-    navs = [overview.capital or overview.days[0].nav, *(day.nav for day in overview.days)]
-    peaks = accumulate(navs, max)
-    losses = [nav / peak - 1 if peak > 0 else 0.0 for nav, peak in zip(navs, peaks, strict=True)][
-        -count - 1 :
-    ]
+    losses = drawdowns(overview)[-count - 1 :]
     worst = min(losses)
     says = f"{percent(losses[-1], 2)} now, {percent(worst, 2)} at worst"
 
@@ -243,6 +239,20 @@ def _drawdown(axis: Axis, overview: Overview, count: int) -> BookChart | None:
     return axis.chart(
         "drawdown", "Drawdown", says=says, values=[*losses, -LEAST], kinds=("held", "sales"), draw=draw
     )
+
+
+def drawdowns(overview: Overview) -> list[float]:
+    """Return the loss since the highest value on each day, from the start on.
+
+    The peak begins anew with the day on which a kill switch was lifted, as the gate counts.
+    """
+    anew = {one.get("resumedDay") for one in overview.halts}
+    peak = overview.capital or overview.days[0].nav
+    losses = [0.0]
+    for day in overview.days:
+        peak = day.nav if day.day in anew else max(peak, day.nav)
+        losses.append(day.nav / peak - 1 if peak > 0 else 0.0)
+    return losses
 
 
 def _turnover(axis: Axis, overview: Overview, count: int) -> BookChart | None:
