@@ -71,6 +71,6 @@ verify     recompute the book from its files and from prices; exit code 15 where
 halt       record no orders any more, from now on
 resume     lift the halt; drawdown counts from here
 
-Nothing is ever traded: orders and fills are records. docs/catalog.md tells how to ask about books in SQL.""",
+Nothing is ever traded: orders and fills are records. docs/books.md says more, and how to ask in SQL.""",
     ),
 }

@@ -21,9 +21,9 @@ ORDERS: Final = ("day", "decision", "late", "gates", "targets", "orders", "figur
 """What is told of a decision with its orders."""
 MEANS: Final = {
     "data": "prices that were restated since",
-    "timing": "late, held and missed nights, and the price of the fills",
+    "timing": "late, held and missed nights, and the price of fills",
     "costs": "other costs, lots and price limits",
-    "rules": "another strategy, orders that are carried, delisted holdings",
+    "rules": "another strategy, carried orders, delisted holdings",
     "signals": "signals of the night, and not those of tonight's model",
     "start": "other positions and other money at the beginning",
 }

@@ -12,7 +12,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from qlib_shadow_runner.ledger.account import Account, Order
-from qlib_shadow_runner.ledger.exchange import BUY, SELL, rounded
+from qlib_shadow_runner.ledger.exchange import BUY, NOTHING, SELL, rounded
 from qlib_shadow_runner.ledger.figures import figures_of, weights_after
 from qlib_shadow_runner.ledger.orders import order_id, slices_of
 from qlib_shadow_runner.ledger.restated import at_restated_prices
@@ -158,7 +158,7 @@ class _Maker:
                 notes.append(f"{name} has had no price so far: it is not bought.")
             elif (more := weight * nav / price.close - had) > 0:
                 purchases.append(self.order(name, BUY, rounded(more, price.factor, price.unit)))
-        orders = [order for order in (*sales, *purchases) if order.amount > 0]
+        orders = [order for order in (*sales, *purchases) if order.amount * order.price > NOTHING]
         return self.plan(wanted.weights, orders, [*notes, *wanted.notes])
 
     def plan(self, targets: Mapping[str, float], orders: Iterable[Order], notes: Iterable[str]) -> Plan:
@@ -167,7 +167,11 @@ class _Maker:
         found = {one.instrument: self.quotes.get("volume", one.instrument, self.index) for one in orders}
         volumes = {name: volume for name, volume in found.items() if volume > 0}
         figures = figures_of(self.account, orders, volumes)
-        return Plan(dict(targets), orders, figures, tuple(notes), self.account, volumes)
+        unknown = found.keys() - volumes.keys() if self.rules.limits.max_participation is not None else ()
+        told = [
+            f"{name}: its volume is not known; no participation is asked of it." for name in sorted(unknown)
+        ]
+        return Plan(dict(targets), orders, figures, (*notes, *told), self.account, volumes)
 
     def price(self, name: str) -> Price:
         """Return the price by which an instrument is decided upon: 0 where it never had one."""

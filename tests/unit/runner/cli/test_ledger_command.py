@@ -199,6 +199,8 @@ WRONG: Final = {
     "orders us-shadow --portfolio": "--portfolio is an option of ledger show",
     "nav us-shadow run-1": "ledger nav takes one book",
     "show us-shadow --portfolio": "--portfolio shows all books",
+    "diff us-shadow": "no complete run of the book us-shadow is in",
+    "diff us-shadow night-1": 'there is no run "night-1"',
     "shwo": None,
 }
 
@@ -216,7 +218,7 @@ def test_wrong_input_is_one_sentence(read_only: Path, ask: Ask, words: str, says
     assert before == sorted(path.name for path in (read_only / ARTIFACTS / "ledgers" / "us-shadow").iterdir())
 
 
-@pytest.mark.parametrize("action", ["show", "orders", "positions", "nav", "trend"])
+@pytest.mark.parametrize("action", ["show", "orders", "positions", "nav", "trend", "diff"])
 def test_a_damaged_book_ends_a_reader_with_its_own_code(read_only: Path, ask: Ask, action: str):
     """And the sentence names the file."""
     code, out, err = ask(read_only, action, "torn")

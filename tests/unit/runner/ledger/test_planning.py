@@ -11,6 +11,7 @@ from tests.unit.runner.ledger.written_prices import DAYS, RULES, account, held, 
 
 from qlib_shadow_runner.ledger.orders import order_id, slices_of
 from qlib_shadow_runner.ledger.plan import Plan, make_plan, only_sales
+from qlib_shadow_runner.ledger.rules import Limits
 from qlib_shadow_runner.ledger.topk import choose
 
 if TYPE_CHECKING:
@@ -81,6 +82,15 @@ def test_purchases_are_estimated_and_sized_on_their_day(quotes: Quotes) -> None:
     )
 
 
+def test_volume_that_is_not_known_is_told_where_it_is_asked_for(quotes: Quotes) -> None:
+    """The limit cannot be asked of CCC, and says nothing of it."""
+    start = account(1000, CCC=held(5, 40))
+    asked = plan(start, quotes, rules(targets={"topk": 1}, limits=Limits(max_participation=0.5)))
+    assert asked.notes == ("CCC: its volume is not known; no participation is asked of it.",)
+    assert asked.figures["participation"] == pytest.approx(0.114)
+    assert plan(start, quotes, rules(targets={"topk": 1})).notes == ()
+
+
 def test_new_holding_is_kept_for_its_days(quotes: Quotes) -> None:
     """It would be dropped otherwise."""
     start = account(0, CCC=held(10, 40, days=2), BBB=held(10, 20, days=2))
@@ -110,6 +120,13 @@ def test_orders_lead_to_the_weights(quotes: Quotes) -> None:
     ]
     assert found.figures["gross"] == pytest.approx(0.95)
     assert all(one.money_share is None for one in found.orders)
+
+
+def test_account_at_its_weights_has_no_orders(quotes: Quotes) -> None:
+    """Not even of what rounding leaves, where fractions of shares are traded."""
+    start = account(50, AAA=held(0.475 * 1000 / 10 * (1 + 1e-12), 10), BBB=held(0.475 * 1000 / 20, 20))
+    by = rules(targets={"weights": "equal"}, costs={"trade_unit": None})
+    assert plan(start, quotes, by).orders == ()
 
 
 def test_score_weights_follow_expected_returns(quotes: Quotes) -> None:

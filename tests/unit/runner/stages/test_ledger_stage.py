@@ -7,15 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import ARTIFACTS, ENV_GIT_COMMIT
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.ranked_signals import encode_signals, read_signals, with_ranks
+from qlib_shadow_runner.ledger.night import record_night
 from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.runs.request import Identity
 from qlib_shadow_runner.spec import parse_spec
@@ -45,25 +48,31 @@ SPEC: dict[str, Any] = {
 LEDGER: dict[str, Any] = {"book": "us", "capital": 1e6, "targets": {"topk": 3, "nDrop": 1}}
 
 
-def run(data: Path, run_id: str, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def run(data: Path, run_id: str, *options: str, **more: Any) -> tuple[str, dict[str, Any]]:
     """Run a manifest on this machine; return what is printed, and the metadata."""
     spec = {"runId": run_id, **SPEC, **more}
     document = {"apiVersion": "qlibshadow.io/v1alpha1", "kind": "QlibShadowRun", "metadata": {"name": run_id}}
-    command = [sys.executable, "-m", "qlib_shadow_runner", "run", "-", "--data", str(data), "--json"]
+    command = [sys.executable, "-m", "qlib_shadow_runner", "run", "-", "--data", str(data), *options]
     # A known commit, or no run is identical to another one.
     environ = {**os.environ, ENV_GIT_COMMIT: "0" * 40}
     text = json.dumps(document | {"spec": spec})
     done = subprocess.run(command, input=text, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     metadata = json.loads((data / ARTIFACTS / run_id / "RUN_METADATA.json").read_text())
-    return json.loads(done.stdout), metadata
+    return done.stdout, metadata
+
+
+@pytest.fixture(scope="module")
+def printed(data: Path) -> str:
+    """Return what the first run of the volume has printed."""
+    return (data / "printed").read_text()
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a volume with a run that has kept a book."""
     found = tmp_path_factory.mktemp("data")
-    run(found, "one", ledger=LEDGER)
+    (found / "printed").write_text(run(found, "one", ledger=LEDGER)[0])
     return found
 
 
@@ -112,16 +121,24 @@ def test_a_run_with_a_ledger_is_a_golden_run_and_says_what_was_recorded(data: Pa
     assert metadata["network_guard"]
 
 
+def test_the_end_of_a_run_has_figures_and_book(printed: str):
+    """Each in a line of its own."""
+    ends = [line.strip() for line in printed.splitlines()][-4:]
+    assert ends[0].startswith("IC ")
+    assert ends[0].endswith("golden run: PASS (17/17)")
+    assert ends[2].startswith("book us: decided 3 orders on 2020-02-03")
+
+
 def test_a_ledger_changes_nothing_that_the_training_follows_from(data: Path):
     """A run without one asks the same: it takes the training over, and has neither stage nor book."""
-    printed, metadata = run(data, "two", reuse="IfIdentical")
+    said, metadata = run(data, "two", "--json", reuse="IfIdentical")
     one = json.loads((data / ARTIFACTS / "one/RUN_METADATA.json").read_text())
     assert metadata["reused_from"] == "one"
     same = ("config_hash", "computation", "recipe_sha256", "signals_sha256", "workflow_sha256")
     assert {key: metadata[key] for key in same} == {key: one[key] for key in same}
     assert list(metadata["stages"]) == ["download", "qrun"]
     assert "ledger" not in metadata
-    assert "ledger" not in printed
+    assert "ledger" not in json.loads(said)
 
 
 def test_a_night_has_what_its_decision_follows_from(data: Path, tmp_path: Path):
@@ -143,6 +160,49 @@ def test_a_night_has_what_its_decision_follows_from(data: Path, tmp_path: Path):
     assert (rules.targets.topk, rules.targets.n_drop, rules.targets.risk_degree) == (3, 1, 0.95)
     assert (rules.costs.open_cost, rules.costs.min_cost, rules.calendar) == (0.0005, 5, "XNYS")
     assert all(night.run[key] for key in ("signalsSha256", "modelSha256", "configHash", "datasetFingerprint"))
+
+
+def test_the_difference_from_the_backtest_is_split(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A book of the same signals and costs differs by its own topk, and by what the backtest held before."""
+    whole = brought(a_copy(data, tmp_path), data)
+    signals = whole.evidence.signals[0].sort_values(["date", "rank"])
+    days = sorted(signals["date"].unique())[-25:]
+    night = replace(whole.night(), folder=data / ARTIFACTS / "ledgers" / "from-cash", expected={})
+    for day, rows in signals[signals["date"].isin(days)].groupby("date"):
+        scores = dict(zip(rows["instrument"], rows["score"], strict=True))
+        record_night(replace(night, day=day.date(), scores=scores), whole.dataset)
+    printed = diff(data, capsys, "from-cash", "one", "--json")
+    assert (printed["runId"], printed["days"], printed["to"]) == ("one", 23, "2020-01-31")
+    parts = printed["parts"]
+    assert list(parts) == ["data", "timing", "costs", "rules", "signals", "start"]
+    assert sum(parts.values()) == pytest.approx(printed["total"], abs=1e-12)
+    assert printed["total"] == pytest.approx(printed["paper"] - printed["backtest"], abs=1e-12)
+    assert printed["total"] != 0
+    assert [parts[name] for name in ("data", "timing", "costs", "signals")] == pytest.approx(
+        [0.0] * 4, abs=1e-9
+    )
+    assert 0.0 not in (parts["rules"], parts["start"])
+    assert main(["ledger", "diff", "from-cash", "one", "--data", str(data)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "from-cash against the backtest of one, 23 days to 2020-01-31"
+    assert [line.split()[0] for line in lines[1:]] == ["paper", "backtest", "difference", *parts, "The"]
+    assert max(map(len, lines)) <= 80
+    shutil.rmtree(night.folder)
+
+
+def test_a_book_that_nothing_can_be_compared_with_says_so(data: Path, capsys: pytest.CaptureFixture[str]):
+    """The newest run of a book is found; a book of one day shares no two days with it."""
+    refused = "the backtest of one have no two days in common"
+    assert refused in diff(data, capsys, "us", "--json")["message"]
+    assert 'there is no run "noe"' in diff(data, capsys, "us", "noe", "--json")["message"]
+
+
+def diff(data: Path, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    """Return the JSON of `qlib-shadow ledger diff`."""
+    main(["ledger", "diff", *words, "--data", str(data)])
+    return json.loads(capsys.readouterr().out)
 
 
 def test_the_same_night_again_is_recorded_already(data: Path, tmp_path: Path):

@@ -70,6 +70,19 @@ def test_success_is_written_to_folder_and_termination_message(tmp_path: Path, st
     assert (metadata["status"], metadata["finished_at_utc"]) == ("running", None)
 
 
+def test_a_first_stage_makes_the_folder_of_all_books_in_a_cluster(
+    tmp_path: Path, stage_environ: StageEnviron
+):
+    """Later stages mount it read-only, and the kubelet would make it as root; a laptop needs none."""
+    books = folder(tmp_path).parent / "ledgers"
+    environ = stage_environ({"dataset": "wrong"})
+    at_home = environ[ENV_REQUEST].replace('"here"', '"local"')
+    assert stage("download", {**environ, ENV_REQUEST: at_home}).returncode == ExitCode.BAD_CONFIG
+    assert not books.exists()
+    assert stage("download", environ).returncode == ExitCode.BAD_CONFIG
+    assert books.is_dir()
+
+
 def test_attempts_are_counted_and_the_first_start_is_kept(tmp_path: Path, stage_environ: StageEnviron):
     """A retry is the same run."""
     stage("download", stage_environ(SMALL))
