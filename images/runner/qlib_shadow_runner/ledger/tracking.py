@@ -8,7 +8,8 @@ it, and each part is what that changes in the return:
     costs     the backtest's costs, lots and limits
     rules     the backtest's strategy; nothing is carried, and delisted holdings stay
     signals   tonight's signals of each day, not those that were recorded
-    start     the backtest's own account: it began with other positions, and with other money
+    start     the backtest's own account: it began with other positions and with other money, and among equal
+              scores it may have chosen others (see `topk`)
 
 The order matters where two things work together, so it is fixed.
 """

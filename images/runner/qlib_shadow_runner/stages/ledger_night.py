@@ -200,7 +200,9 @@ class RunOfTheNight:
     def coverage(self) -> float | None:
         """Return the share of the instruments with a price on the day that have a signal; None of none."""
         index = self.quotes.index(self.day)
-        traded = {one for one in self._universe() if not math.isnan(self.quotes.get("close", one, index))}
+        traded = {
+            one for one in self._universe() if not math.isnan(self.quotes.series("close", one).at(index))
+        }
         scored = {str(name).lower() for name in self._last_rows["instrument"]}
         return sum(one.lower() in scored for one in traded) / len(traded) if traded else None
 
