@@ -15,8 +15,18 @@ from typing import TYPE_CHECKING, Final
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import LedgerPoint, fault_point
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.ledger.chain import ENTRY, FOLDERS, SUFFIX, Entry, damaged
-from qlib_shadow_runner.ledger.entries import BOOK_FILE, DAYS, FILLS, HALTS, encode
+from qlib_shadow_runner.ledger.chain import DECISION, ENTRY, FOLDERS, SUFFIX, Entry, damaged
+from qlib_shadow_runner.ledger.entries import (
+    BOOK_FILE,
+    DAYS,
+    FILLS,
+    HALTS,
+    BookDocument,
+    DayDocument,
+    FillDocument,
+    encode,
+)
+from qlib_shadow_runner.ledger.forms import misfit
 from qlib_shadow_runner.storage.drafts import abandoned_drafts, draft_of, remove_all
 from qlib_shadow_runner.storage.files import FENCES, WRITING, sync_folder
 from qlib_shadow_runner.storage.untrusted import read_file
@@ -27,13 +37,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from qlib_shadow_runner.ledger.entries import BookDocument
-
 NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 def begin(folder: Path, document: BookDocument) -> None:
     """Write BOOK.json, after the folders beside it; where there is a book, it stays as it is."""
+    require_form(document, BookDocument)
     for name in (DAYS, FILLS, HALTS):
         make_folder(folder / name)
     sync_folder(folder)
@@ -48,12 +57,20 @@ def append(folder: Path, document: Mapping[str, Any]) -> Entry:
     writer without the lock: that the next attempt reads and judges.
     """
     kind, day = document["kind"], document["day"]
+    require_form(document, DayDocument if kind == DECISION else FillDocument)
     path, content = f"{FOLDERS[kind]}/{day}{SUFFIX}", encode(document)
     make_folder(folder / FOLDERS[kind])
     if not write_new(folder / path, content) and _there(folder, path) != content:
         said = f"another run has written {folder / path} meanwhile. This one is tried again."
         raise StageError(Reason.LEDGER_LOCKED, said)
     return Entry(kind, date.fromisoformat(day), dict(document), hashlib.sha256(content).hexdigest(), path)
+
+
+def require_form(document: Mapping[str, Any], form: type) -> None:
+    """Raise where a document does not have the form in which it is read: such a book would be damaged."""
+    fault = misfit(document, form)
+    if fault is not None:
+        raise ValueError(f"an entry that would be written {fault}")
 
 
 def write_new(path: Path, content: bytes) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date, datetime
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -18,8 +18,9 @@ from qlib_shadow_runner.ledger.account import Fill, Order
 from qlib_shadow_runner.ledger.chain import DECISION, Chain
 from qlib_shadow_runner.ledger.decide import Standing, next_trading_day, outcome, weigh
 from qlib_shadow_runner.ledger.differences import differences
-from qlib_shadow_runner.ledger.entries import BOOK_FILE, encode
+from qlib_shadow_runner.ledger.entries import BOOK_FILE, HALTS, encode
 from qlib_shadow_runner.ledger.gates import SYNTHETIC, Facts, RunFacts
+from qlib_shadow_runner.ledger.halts import history
 from qlib_shadow_runner.ledger.plan import Plan, make_plan, only_sales
 from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.ledger.reconcile import STOPPED, due_after, settled_document
@@ -63,6 +64,9 @@ def verify_book(folder: Path, dataset: Dataset | None = None, head: str | None =
         return [error.message]
     found = [] if head is None else list(_findings_of_head(chain, head))
     quotes = None if dataset is None else Quotes.of(dataset)
+    if chain.book["book"] != folder.absolute().name:
+        found.append(f"{BOOK_FILE}: book is {chain.book['book']}, and its folder {folder.absolute().name}")
+    found += _findings_of_peaks(chain, {one.resumed_day for one in history(folder)})
     return [*found, *islice(_findings(chain, quotes), MOST)]
 
 
@@ -73,6 +77,14 @@ def _findings_of_head(chain: Chain, head: str) -> Iterator[str]:
             f"no entry has the hash {head}, which was the head: the chain was cut, or written again. Its "
             f"head is now {chain.head} ({last})"
         )
+
+
+def _findings_of_peaks(chain: Chain, resumed: set[date | None]) -> Iterator[str]:
+    """Yield the decisions from which a peak begins that no resume has let begin."""
+    for before, entry in pairwise(chain.decisions):
+        since = entry.document["peakSince"]
+        if since != before.document["peakSince"] and date.fromisoformat(since) not in resumed:
+            yield f"{entry.path}: peakSince is {since}, and nothing in {HALTS} resumed the book there"
 
 
 def _findings(chain: Chain, quotes: Quotes | None) -> Iterator[str]:

@@ -115,13 +115,13 @@ class _Work:
     def _begun(self) -> Chain:
         """Return the book's chain; begin the book where there is none."""
         folder = self.night.folder
-        remove_drafts(folder)
         try:
             chain = Chain.read(folder)
         except FileNotFoundError:
             begin(folder, self._book())
             chain = Chain.read(folder)
         self._require_own(chain.book)
+        remove_drafts(folder)
         return chain
 
     def _book(self) -> BookDocument:

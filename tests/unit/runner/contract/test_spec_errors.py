@@ -105,6 +105,7 @@ FAULTS = {
         "spec.workflow.strategy must have an nDrop of at most topk (topk is 5, nDrop is 6); lower it",
     ),
     "a reserved run id": ({"runId": "catalog"}, 'runId "catalog" is reserved on the volume'),
+    "the folder of all books": ({"runId": "ledgers"}, 'runId "ledgers" is reserved on the volume'),
     "a template mark": ({"workflow": {"market": "{{ x }}"}}, "must be a name of letters, digits"),
     "a list for a mapping": ({"workflow": []}, "spec.workflow must be a mapping of fields, not []"),
 }

@@ -123,7 +123,7 @@ class SmallMarket:
         return replace(night, **others)
 
     def record(self, book: Path, day: date, **others: Any) -> Any:
-        """Return the `Recorded` of a night with the data of that evening; tests know that it has a decision."""
+        """Return the `Recorded` of a night with the data of that evening; tests know what is in it."""
         return record_night(self.night(book, day, **others), self.dataset(day))
 
     def _write(self, folder: Path, count: int) -> None:

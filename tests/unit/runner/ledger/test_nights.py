@@ -346,6 +346,16 @@ def test_drawdown_leads_to_reducing_until_a_resume_lets_the_peak_begin_again(mar
     assert verify_book(book, market.dataset(market.days[7])) == []
 
 
+def test_a_night_whose_entry_could_not_be_read_again_writes_nothing(market: SmallMarket, book: Path):
+    """A defect of the caller must not damage the book."""
+    market.record(book, market.days[0])
+    for wrong in ({"scores": {"AAA": float("nan")}}, {"promise": {"mean": "0.1"}}):
+        with pytest.raises((ValueError, StageError)):
+            market.record(book, market.days[1], **wrong)
+    assert [one.kind for one in Chain.read(book).entries] == ["decision", "fills"]
+    assert market.record(book, market.days[1]).new
+
+
 def test_benchmark_and_runs_of_each_trading_day_are_recorded(market: SmallMarket, book: Path):
     """The run is the one whose data had the day's prices."""
     for day in market.days[:3]:

@@ -198,6 +198,19 @@ def test_a_chain_that_was_cut_is_found_by_its_head_alone(market: SmallMarket, co
     assert len(verify_book(copied, market.dataset(), head)) == 1
 
 
+def test_a_peak_that_nothing_has_let_begin_is_found(market: SmallMarket, copied: Path):
+    """A later peak hides a drawdown."""
+    path, last = f"days/{market.days[3]}.json", market.days[2].isoformat()
+    forged(copied, path, {**json.loads((copied / path).read_bytes()), "peakSince": last})
+    assert f"{path}: peakSince is {last}, and nothing in halts resumed" in verify_book(copied)[0]
+
+
+def test_a_book_in_the_folder_of_another_is_found(market: SmallMarket, copied: Path):
+    """Its entries name the book."""
+    found = verify_book(copied.rename(copied.with_name("eu-shadow")), market.dataset())
+    assert found == ["BOOK.json: book is us-shadow, and its folder eu-shadow"]
+
+
 def test_a_trading_day_that_was_left_out_is_found_with_prices(market: SmallMarket, copied: Path):
     """The dataset's calendar has it."""
     fewer = SmallMarket(copied.parent, days=(*market.days[:1], *market.days[2:]), seed=market.seed)
