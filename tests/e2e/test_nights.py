@@ -178,9 +178,10 @@ def writes(installation: Installation, name: str, stage: str) -> str:
 def test_only_the_ledgers_own_stage_can_write_a_book(
     installation: Installation, nights: dict[str, dict[str, Any]]
 ):
-    """The training has the books read-only; the folder belongs to the runs' user and group."""
+    """All others have the books read-only; the folder belongs to the runs' user and group."""
     assert nights
-    assert "Read-only file system" in writes(installation, "night-3", "qrun")
+    for stage in ("download", "qrun"):
+        assert "Read-only file system" in writes(installation, "night-3", stage)
     assert writes(installation, "night-3", "ledger") == "written"
     folder = installation.on_host(BOOKS).stat()
     assert (folder.st_uid, folder.st_gid) == (10001, 10001)

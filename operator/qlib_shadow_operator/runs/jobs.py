@@ -47,7 +47,12 @@ RECOVERY_DEADLINE_SECONDS: Final = 600
 
 
 def build_job(
-    run: Run, stage: Stage, defaults: Defaults, resolved_dataset: str | None = None
+    run: Run,
+    stage: Stage,
+    defaults: Defaults,
+    resolved_dataset: str | None = None,
+    *,
+    has_books: bool = False,
 ) -> dict[str, Any]:
     """Return the Job of a stage; the dataset is known once the download stage has resolved it."""
     return _job(
@@ -55,7 +60,7 @@ def build_job(
         stage,
         defaults,
         None,
-        podspec.build(run, stage, defaults, request(run), resolved_dataset),
+        podspec.build(run, stage, defaults, request(run), resolved_dataset, has_books=has_books),
         backoffLimit=retries(run, stage, defaults),
         activeDeadlineSeconds=podspec.active_deadline_seconds(run, stage, defaults),
         podReplacementPolicy="Failed",

@@ -285,3 +285,5 @@ class Observed:
     rejections: Mapping[Stage, Rejection] = field(default_factory=dict)
     answers: Answers = field(default_factory=dict)
     """The answers of the API server to queries."""
+    has_books: bool = False
+    """Whether a run on the same claim has told of its book, so that the folder of all books is there."""

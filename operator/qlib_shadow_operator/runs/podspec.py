@@ -54,10 +54,17 @@ VOLUME_SHM: Final = "shm"
 
 
 def build(
-    run: Run, stage: Stage, defaults: Defaults, request: str, resolved_dataset: str | None
+    run: Run,
+    stage: Stage,
+    defaults: Defaults,
+    request: str,
+    resolved_dataset: str | None,
+    *,
+    has_books: bool = False,
 ) -> dict[str, Any]:
     """Return the pod's spec, within the "restricted" Pod Security Standard."""
-    pod = _pod(run, stage, defaults, container(run, stage, defaults, request, resolved_dataset))
+    made = container(run, stage, defaults, request, mounts(stage, resolved_dataset, has_books=has_books))
+    pod = _pod(run, stage, defaults, made)
     account = settings_of(run, stage, defaults.pods).service_account_name
     return pod | ({"serviceAccountName": account} if account else {})
 
@@ -66,7 +73,7 @@ def build_recovery_pod(run: Run, stage: Stage, defaults: Defaults, request: str)
     """Return the spec of a pod that only reads a stage's result, without what the stage itself needs."""
     image = run.spec.image or defaults.image
     told = {
-        **container(run, stage, defaults, request, None),
+        **container(run, stage, defaults, request, mounts(stage, None)),
         "args": ["stage", str(stage), "--report"],
         "env": environment(image, defaults, request),
         "resources": RECOVERY_RESOURCES,
@@ -106,7 +113,7 @@ def pod_security(defaults: Defaults) -> dict[str, Any]:
 
 
 def container(
-    run: Run, stage: Stage, defaults: Defaults, request: str, resolved_dataset: str | None
+    run: Run, stage: Stage, defaults: Defaults, request: str, volume_mounts: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Return the pod's only container."""
     row = STAGES[stage]
@@ -134,7 +141,7 @@ def container(
         },
         "terminationMessagePath": DEFAULT_TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": mounts(stage, resolved_dataset),
+        "volumeMounts": volume_mounts,
     }
 
 
@@ -194,8 +201,12 @@ def template(run: Run) -> list[dict[str, Any]]:
     return [{"name": ENV_TEMPLATE, "valueFrom": {"configMapKeyRef": reference}}]
 
 
-def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
-    """Return the mounts: the volume, and over it, read-only, dataset and books that a stage only reads."""
+def mounts(stage: Stage, resolved_dataset: str | None, *, has_books: bool = False) -> list[dict[str, Any]]:
+    """Return the mounts: the volume, and over it, read-only, dataset and books that a stage only reads.
+
+    Where the folder of all books may not be there yet, the kubelet would make it, and the folders above it,
+    as root; so a first stage has it read-only only once there is a book.
+    """
     found: list[dict[str, Any]] = [
         {"name": VOLUME_DATA, "mountPath": DEFAULT_DATA},
         {"name": VOLUME_WORK, "mountPath": DEFAULT_WORK},
@@ -208,7 +219,8 @@ def mounts(stage: Stage, resolved_dataset: str | None) -> list[dict[str, Any]]:
         found.append(
             {"name": VOLUME_DATA, "mountPath": resolved_dataset, "subPath": inside, "readOnly": True}
         )
-    if STAGES[stage].ledgers is Access.READ_ONLY:
+    of_books = STAGES[stage].ledgers
+    if of_books is Access.READ_ONLY or (of_books is Access.NONE and has_books):
         found.append(
             {"name": VOLUME_DATA, "mountPath": artifact_path(LEDGERS), "subPath": BOOKS, "readOnly": True}
         )

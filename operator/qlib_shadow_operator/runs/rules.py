@@ -148,7 +148,8 @@ def _soon(view: RunView) -> datetime:
 
 def _create_job(view: RunView, stage: Stage) -> CreateJob:
     resolved = pinned_path(view.run.question) or view.dataset.get("resolvedPath")
-    body = build_job(view.run, stage, view.defaults, None if resolved is None else str(resolved))
+    path = None if resolved is None else str(resolved)
+    body = build_job(view.run, stage, view.defaults, path, has_books=view.observed.has_books)
     return CreateJob(stage, body)
 
 

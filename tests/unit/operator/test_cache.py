@@ -34,6 +34,21 @@ def test_a_run_is_gathered_with_its_jobs_and_pods():
     assert [pod.name for pod in observed.pods[Stage.DOWNLOAD]] == ["pod-1"]
 
 
+def test_a_book_is_known_to_all_runs_of_its_claim_and_outlives_the_run_that_told_of_it():
+    """Other claims and namespaces have other folders."""
+    cache = full()
+    assert not cache.gather(KEY)[1].has_books
+    told = a_run_document(5, spec={"storage": {"claimName": "other"}}, status={"ledger": {"book": "us"}})
+    told["metadata"] |= {"name": "before", "uid": "uid-before"}
+    cache.put("runs", told)
+    assert not cache.gather(KEY)[1].has_books
+    told = {**told, "spec": {}, "metadata": {**told["metadata"], "uid": "uid-2", "resourceVersion": "6"}}
+    cache.put("runs", told)
+    assert cache.gather(KEY)[1].has_books
+    cache.drop("runs", told)
+    assert cache.gather(KEY)[1].has_books
+
+
 def test_order_of_events_does_not_matter():
     """A Pod may arrive before its Job, and a Job before its run."""
     cache = ClusterCache()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,6 +162,20 @@ def test_dataset_and_books_are_read_only_where_they_are_only_read():
     }
     found = {stage: read_only(stage) for stage in Stage}
     assert found == {Stage.DOWNLOAD: [], Stage.QRUN: [dataset, BOOKS], Stage.LEDGER: [dataset]}
+
+
+def test_a_download_has_the_books_read_only_once_there_is_one():
+    """Before, the kubelet would make their folder, and those above it, as root."""
+    for has_books in (False, True):
+        scene = a_run()
+        scene = replace(scene, observed=replace(scene.observed, has_books=has_books))
+        [create] = scene.decide().actions
+        assert isinstance(create, CreateJob)
+        mounts = create.body["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+        assert create.stage is Stage.DOWNLOAD
+        assert (BOOKS in mounts) is has_books
+    for stage in (Stage.QRUN, Stage.LEDGER):
+        assert build_job(a_run().run, stage, Defaults(), RESOLVED, has_books=True) == job(stage)
 
 
 def test_a_ledger_changes_nothing_of_the_other_stages_but_their_request():

@@ -263,7 +263,7 @@ class LedgerResult(TypedDict, total=False):
     missed: int
     """Trading days since the decision before of which none was made."""
     beyondPromise: bool
-    """Whether the record lies beyond the band of what the backtests promised; absent where that is unknown."""
+    """Whether the record lies beyond the band that backtests promised; absent where that is unknown."""
     head: str
     """The hash of the chain's last entry, by which a forged chain is found."""
     entries: int

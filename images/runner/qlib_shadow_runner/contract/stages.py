@@ -58,7 +58,7 @@ class StageRow:
     variables: frozenset[str] = frozenset()
     """The other variables that this stage receives and not every stage."""
     ledgers: Access = Access.READ_ONLY
-    """A stage's access to the folder of all books, in a cluster."""
+    """A stage's access to the folder of all books, in a cluster; NONE is read-only once there is a book."""
     when: str = "always"
     """The runs that have the stage, in words."""
     belongs: Callable[[Mapping[str, object]], bool] = lambda _spec: True
@@ -91,7 +91,7 @@ STAGES: Final[Mapping[Stage, StageRow]] = {
         leaves=("dataset",),
         when="unless `dataset.version` names data that is there",
         belongs=_pins_no_version,
-        ledgers=Access.WRITTEN,  # the folder may not be there before the first stage of the first run
+        ledgers=Access.NONE,  # the first stage of the first run makes the folder
         secrets=frozenset({ENV_ARCHIVE_TOKEN, ENV_ARCHIVE_USERNAME, ENV_ARCHIVE_PASSWORD}),
         variables=frozenset({ENV_DEADLINE_SECONDS, ENV_TEMPLATE}),
     ),

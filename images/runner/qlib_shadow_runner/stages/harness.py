@@ -189,7 +189,7 @@ def _begin(stage_input: StageInput, folder: RunFolder, attempt: int, clock: Cloc
     In a cluster, later stages mount the folder of all books read-only, for which it has to be there.
     """
     identity, before, pinned = stage_input.identity, folder.metadata, pinned_path(stage_input.raw_spec)
-    if identity.namespace != LOCAL_NAMESPACE and STAGES[stage_input.stage].ledgers is Access.WRITTEN:
+    if identity.namespace != LOCAL_NAMESPACE and STAGES[stage_input.stage].ledgers is not Access.READ_ONLY:
         make_own_folder(stage_input.folder.parent / LEDGERS)
     folder.update_metadata(
         schema=1,
