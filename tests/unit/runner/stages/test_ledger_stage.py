@@ -154,7 +154,8 @@ def test_a_night_has_what_its_decision_follows_from(data: Path, tmp_path: Path):
     assert (night.promise["days"], len(night.benchmark)) == (39, 40)
     assert max(night.benchmark) == night.day, "where the backtest has ended already"
     assert bring.account is not None
-    bench = {day.date(): value for day, value in bring.account["bench"].items()}
+    known = bring.account["bench"]
+    bench = dict(zip((day.date() for day in known.index), known, strict=True))
     assert {day: night.benchmark[day] for day in bench} == pytest.approx(bench, abs=1e-6)
     rules = night.rules
     assert (rules.targets.topk, rules.targets.n_drop, rules.targets.risk_degree) == (3, 1, 0.95)
