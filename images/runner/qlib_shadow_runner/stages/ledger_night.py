@@ -222,7 +222,8 @@ class RunOfTheNight:
         table, name = self.account, self.metadata.get("benchmark")
         if table is None or "bench" not in table:
             return {}
-        found = {day.date(): float(value) for day, value in table["bench"].dropna().items()}  # type: ignore[union-attr]
+        known = table["bench"].dropna()
+        found = dict(zip((day.date() for day in known.index), map(float, known), strict=True))
         days = [day for day in self.quotes.calendar if min(found, default=self.day) <= day <= self.day]
         return {**found, **(self._price_returns(name, days) if isinstance(name, str) else {})}
 

@@ -154,7 +154,8 @@ def test_a_night_has_what_its_decision_follows_from(data: Path, tmp_path: Path):
     assert (night.promise["days"], len(night.benchmark)) == (39, 40)
     assert max(night.benchmark) == night.day, "where the backtest has ended already"
     assert bring.account is not None
-    bench = {day.date(): value for day, value in bring.account["bench"].items()}
+    known = bring.account["bench"]
+    bench = dict(zip((day.date() for day in known.index), known, strict=True))
     assert {day: night.benchmark[day] for day in bench} == pytest.approx(bench, abs=1e-6)
     rules = night.rules
     assert (rules.targets.topk, rules.targets.n_drop, rules.targets.risk_degree) == (3, 1, 0.95)
@@ -167,7 +168,7 @@ def test_the_difference_from_the_backtest_is_split(
 ):
     """A book of the same signals and costs differs by its own topk, and by what the backtest held before."""
     whole = brought(a_copy(data, tmp_path), data)
-    signals = whole.evidence.signals[0].sort_values(["date", "rank"])
+    signals: Any = whole.evidence.signals[0].sort_values(["date", "rank"])
     days = sorted(signals["date"].unique())[-25:]
     night = replace(whole.night(), folder=data / ARTIFACTS / "ledgers" / "from-cash", expected={})
     for day, rows in signals[signals["date"].isin(days)].groupby("date"):
