@@ -114,7 +114,8 @@ class RunOfTheNight:
         if table.empty:
             raise incomplete(f"{self.evidence.signals_path.name} has no rows")
         rows = table[table["date"] == table["date"].max()]
-        return rows.sort_values("rank", ignore_index=True)
+        best: pd.DataFrame = rows.sort_values("rank", ignore_index=True)
+        return best
 
     @cached_property
     def day(self) -> date:
