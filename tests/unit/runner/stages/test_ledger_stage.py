@@ -168,7 +168,7 @@ def test_the_difference_from_the_backtest_is_split(
 ):
     """A book of the same signals and costs differs by its own topk, and by what the backtest held before."""
     whole = brought(a_copy(data, tmp_path), data)
-    signals = whole.evidence.signals[0].sort_values(["date", "rank"])
+    signals: Any = whole.evidence.signals[0].sort_values(["date", "rank"])
     days = sorted(signals["date"].unique())[-25:]
     night = replace(whole.night(), folder=data / ARTIFACTS / "ledgers" / "from-cash", expected={})
     for day, rows in signals[signals["date"].isin(days)].groupby("date"):
