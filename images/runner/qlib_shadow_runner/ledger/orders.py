@@ -28,8 +28,9 @@ def slices_of(
 ) -> tuple[dict[str, Any], ...]:
     """Return the plan of an order: `count` slices at equal distances of trading time (TWAP).
 
-    The first is at the opening. Each is of whole lots where there are lots, and the first slices have one more where they do not divide
-    evenly. What is no whole lot, as after a split, goes with the last slice. Slices of nothing are left out.
+    The first is at the opening. Each is of whole lots where there are lots, and the first slices have one
+    more where they do not divide evenly. What is no whole lot, as after a split, goes with the last slice.
+    Slices of nothing are left out.
     """
     if count <= 1:
         return ()
