@@ -113,9 +113,8 @@ class RunOfTheNight:
             raise incomplete(why_unreadable(error)) from error
         if table.empty:
             raise incomplete(f"{self.evidence.signals_path.name} has no rows")
-        rows = table[table["date"] == table["date"].max()]
-        best: pd.DataFrame = rows.sort_values("rank", ignore_index=True)
-        return best
+        rows: pd.DataFrame = table[table["date"] == table["date"].max()]
+        return rows.sort_values("rank", ignore_index=True)
 
     @cached_property
     def day(self) -> date:

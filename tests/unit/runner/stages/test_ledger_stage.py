@@ -196,7 +196,7 @@ def test_the_difference_from_the_backtest_is_split(
     night = replace(whole.night(), folder=data / ARTIFACTS / "ledgers" / "from-cash", expected={})
     for day, rows in signals[signals["date"].isin(days)].groupby("date"):
         scores = dict(zip(rows["instrument"], rows["score"], strict=True))
-        record_night(replace(night, day=day.date(), scores=scores), whole.dataset)
+        record_night(replace(night, day=date.fromisoformat(str(day)[:10]), scores=scores), whole.dataset)
     printed = diff(data, capsys, "from-cash", "one", "--json")
     assert (printed["runId"], printed["days"], printed["to"]) == ("one", 23, "2020-01-31")
     parts = printed["parts"]
