@@ -55,6 +55,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     SampleBook(ledgers / "h-empty", "h-empty").begin()
     (ledgers / "not a book").mkdir()
     (ledgers / PORTFOLIO_FILE).write_text('{"capital": 1000000, "shares": {"a-good": 0.5, "later": 0.2}}')
+    for run_id, book in (("us-1", "h-empty"), ("us-2", "../x"), ("us-3", [EVIL])):
+        small.add_run(run_id, 60, ledger={"result": {"book": book}})
     with served(small) as one:
         yield one
 
@@ -113,8 +115,6 @@ def test_a_book_has_its_page_and_the_same_as_a_file(pages: Served):
 
 def test_the_page_of_a_run_leads_to_its_book(pages: Served):
     """Where it says one; a name that no book can have is no link."""
-    for run_id, book in (("us-1", "h-empty"), ("us-2", "../x"), ("us-3", [EVIL])):
-        pages.small.add_run(run_id, 60, ledger={"result": {"book": book}})
     assert '<a href="/book/h-empty">the book h-empty</a>' in pages.get("/runs/us-1").text
     assert "the book" not in pages.get("/runs/us-2").text + pages.get("/runs/us-3").text
 
