@@ -37,7 +37,7 @@ class RunFacts:
     """Whether the signals follow from the model (verify's check of them)."""
     signals_why: str = ""
     model_age_days: int | None = None
-    """Trading days since the last day that the model has learned from."""
+    """Trading days since the model was trained; 0 for one that this run has trained."""
     live_ic: str = "unknown"
     """holds, decayed or unknown, as calibrated."""
     live_ic_figure: float | None = None
@@ -178,7 +178,7 @@ GATES: Final = (
         figure=lambda facts: facts.run.model_age_days,
         passes=_at_most,
         says=lambda figure, limit: (
-            f"the model has learned from data through {figure} trading days ago, at most {limit} allowed"
+            f"the model was trained {figure} trading days ago, at most {limit} allowed"
         ),
         unknown=Verdict.CLOSED,
         not_known="the age of the model is not known",

@@ -35,7 +35,7 @@ class Halt:
     """A kill switch: one that is on, or one that was."""
 
     state: str
-    """HALTED or REDUCING; empty for a resume without a HALT, which begins the peak anew."""
+    """HALTED or REDUCING; empty for a resume without a HALT, which begins the peak again."""
     why: str
     at: datetime | None
     """In UTC; None where the file does not say it."""
@@ -86,7 +86,7 @@ def halt(folder: Path, why: str, *, reducing: bool, now: datetime) -> Halt:
 
 
 def resume(folder: Path, why: str, now: datetime) -> Halt:
-    """Lift the kill switch, and let the peak from which drawdown counts begin anew.
+    """Lift the kill switch, and let the peak from which drawdown counts begin again.
 
     The record of it comes first: whatever happens then, the switch is on or its record is there.
     """

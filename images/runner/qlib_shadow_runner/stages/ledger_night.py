@@ -214,24 +214,25 @@ class RunOfTheNight:
         return Outputs(self.evidence.tables).backtest
 
     def _benchmark(self) -> dict[date, float]:
-        """Return the benchmark's return of each day.
+        """Return the benchmark's return of each day from the backtest's first on.
 
-        A backtest ends before the last day of its data, which is the one that a night reconciles; from there
-        on the return is that of the benchmark's own price.
+        It is that of the benchmark's own price, so that it is the same whichever night reconciles a day: a
+        backtest ends before the last day of its data. Without a price it is what the backtest says.
         """
         table, name = self.account, self.metadata.get("benchmark")
         if table is None or "bench" not in table:
             return {}
         known = table["bench"].dropna()
-        found = dict(zip((one.date() for one in known.index), known.tolist(), strict=True))
-        later = [day for day in self.quotes.calendar if max(found, default=self.day) < day <= self.day]
-        return {**found, **(self._price_returns(name, later) if isinstance(name, str) else {})}
+        found = dict(zip((day.date() for day in known.index), map(float, known), strict=True))
+        days = [day for day in self.quotes.calendar if min(found, default=self.day) <= day <= self.day]
+        return {**found, **(self._price_returns(name, days) if isinstance(name, str) else {})}
 
     def _price_returns(self, symbol: str, days: list[date]) -> dict[date, float]:
         """Return the change of an instrument's close on each of these days, where there are prices."""
         closes = {
             day: [self.quotes.get("close", symbol, self.quotes.index(day) - back) for back in (1, 0)]
             for day in days
+            if day != self.quotes.calendar[0]
         }
         return {day: now / before - 1 for day, (before, now) in closes.items() if before > 0 and now > 0}
 
