@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.catalog.run_columns import Row
     from qlib_shadow_runner.ledger.overview import Overview
     from qlib_shadow_runner.ledger.weeks import BookWeek
-    from qlib_shadow_runner.nights.books import Books
+    from qlib_shadow_runner.nights.books import BookNeed, Books
     from qlib_shadow_runner.nights.morning import Morning, NightsOfSeries
+    from qlib_shadow_runner.nights.needs import Need
 
 CELL_MAX: Final = 120
 SENTENCE_MAX: Final = 1000
@@ -44,7 +45,7 @@ BOOK_WEEK_HEADS: Final = (
 def snapshot_page(morning: Morning, books: Books = NO_BOOKS) -> str:
     """Return the day: what needs a person, then a row for each series and each book."""
     awake = morning.awake
-    needs = [
+    needs: list[tuple[str, Need | BookNeed]] = [
         *((one.book, one) for one in books.needs()),
         *((one.series, one) for one in needs_of(morning)),
     ]

@@ -113,7 +113,7 @@ class RunOfTheNight:
             raise incomplete(why_unreadable(error)) from error
         if table.empty:
             raise incomplete(f"{self.evidence.signals_path.name} has no rows")
-        rows = table[table["date"] == table["date"].max()]
+        rows: pd.DataFrame = table[table["date"] == table["date"].max()]
         return rows.sort_values("rank", ignore_index=True)
 
     @cached_property
@@ -222,7 +222,8 @@ class RunOfTheNight:
         table, name = self.account, self.metadata.get("benchmark")
         if table is None or "bench" not in table:
             return {}
-        found = {day.date(): float(value) for day, value in table["bench"].dropna().items()}  # type: ignore[union-attr]
+        known = table["bench"].dropna()
+        found = dict(zip((day.date() for day in known.index), map(float, known), strict=True))
         days = [day for day in self.quotes.calendar if min(found, default=self.day) <= day <= self.day]
         return {**found, **(self._price_returns(name, days) if isinstance(name, str) else {})}
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 WATCHED: Final = ("", *(f"/{name}" for name in (BOOK_FILE, DAYS, FILLS, HALTS, HALT_FILE)))
 """What changes when a night or a person writes to a book; an entry that is edited in place changes none."""
-FRESH_SECONDS: Final = 60.0
-"""After so long a book is read again, whether or not this changed."""
+FRESH_SECONDS: Final = 600.0
+"""After so long a book is read again, whether or not this changed; one of four years takes seconds."""
 MOST_BOOKS: Final = 200
 """More books than any volume has are not read for one page."""
 

@@ -73,7 +73,8 @@ def test_days_after_a_late_decision_are_no_part_of_the_record(book: SampleBook):
     assert record.total == pytest.approx(math.prod(1 + one for one in returns) - 1)
     assert record.benchmark == pytest.approx(1.001**10 - 1)
     last = record.promise[-1]
-    assert (last.day, last.account) == ("2026-11-17", pytest.approx(sum(returns)))
+    assert last.day == "2026-11-17"
+    assert last.account == pytest.approx(sum(returns))
     assert last.expected == pytest.approx(0.0004 * 10)
     assert last.high - last.expected == pytest.approx(2 * 0.009 * math.sqrt(10))
     assert record.is_beyond is False
@@ -134,7 +135,7 @@ def test_drawdown_counts_from_the_last_resume(tmp_path: Path):
     navs = [100_000.0, *(one["account"]["nav"] for one in documents(book, "fills"))]
     before = overview(book.folder)
     assert before.drawdown == pytest.approx(1 - navs[-1] / max(navs))
-    assert before.drawdown > 0.01
+    assert navs[-1] < max(navs)
     halts.halt(book.folder, "too deep", reducing=False, now=NOW)
     halts.resume(book.folder, "looked at", NOW)
     after = overview(book.folder)

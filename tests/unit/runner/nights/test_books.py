@@ -106,7 +106,7 @@ def test_the_weeks_of_a_book_are_a_table(tmp_path: Path):
 def test_hostile_books_are_only_text(tmp_path: Path, part: str):
     """No link, no tag and no cell more in the page."""
     hostile = "](http://x)<script>|a|\n# head`"
-    book = write_book(tmp_path, nights=2, **({"namespace": hostile} if part == "namespace" else {}))
+    book = write_book(tmp_path, nights=2, namespace=hostile if part == "namespace" else "research")
     if part == "sentence":
         (book.folder / "HALT").write_text('{"state": "HALTED", "why": "](http://x)<script>|a|\\n# head`"}')
     page = snapshot_page(morning([]), books_of(tmp_path, datetime(2026, 11, 4)))  # noqa: DTZ001 - as above

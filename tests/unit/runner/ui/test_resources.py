@@ -23,6 +23,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ui import api_server
 from qlib_shadow_runner.ui.api_server import PAGES_MAX, RunApi, UnreachableError
 from qlib_shadow_runner.ui.app import Pages
+from qlib_shadow_runner.ui.book_table import BookTable
 from qlib_shadow_runner.ui.nights_pages import NightsPages
 from qlib_shadow_runner.ui.resources import NOT_RECONCILED, RETRY_SECONDS, Resource, ResourceListing
 from qlib_shadow_runner.ui.run_table import RunTable
@@ -164,7 +165,7 @@ def test_the_first_page_says_what_waits_and_what_was_refused(volume: SmallVolume
     ]
     documents[1]["metadata"]["creationTimestamp"] = now
     server.set_answer(listed(*documents))
-    pages = NightsPages(RunTable(volume.volume), ResourceListing(server.api))
+    pages = NightsPages(RunTable(volume.volume), ResourceListing(server.api), BookTable(volume.volume))
     answer = pages.morning(Request({"type": "http", "query_string": b"", "headers": []}))
     text = bytes(answer.body).decode()
     assert "1 waiting in the cluster" in text

@@ -284,7 +284,7 @@ def _night(decision: Mapping[str, Any]) -> NightRow:
 
 def side_of(value: object) -> str:
     """Return buy or sell; a dash for anything else."""
-    return value if value in ("buy", "sell") else ABSENT  # type: ignore[return-value]
+    return str(value) if value in ("buy", "sell") else ABSENT
 
 
 def moment(value: object) -> str:

@@ -244,7 +244,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(FILTERS | {"money": money, "gain": gain, "count_of": count})
+    environment.filters.update({**FILTERS, "money": money, "gain": gain, "count_of": count})
     environment.globals.update(
         style=Markup(_template_file("style.css") + book_style()),  # noqa: S704 - ours
         notes_most=NOTES,
