@@ -174,12 +174,16 @@ class _Reader:
                 document["previous"] == self.head
             ),
         }
+        names = [one["instrument"] for one in document["account"]["positions"]]
+        holds["has an instrument twice in its positions"] = len(names) == len(set(names))
         fault = next((said for said, is_so in holds.items() if not is_so), None)
         return self._fault_of_rules(document) if fault is None and kind == DECISION else fault
 
     def _fault_of_rules(self, document: dict[str, Any]) -> str | None:
         if document["rules"] is not None:
             self.rules, self.era = document["rules"], self.era + 1
+        if document["peakSince"] > document["day"]:
+            return f"has peakSince {document['peakSince']}, which is later than its day"
         if document["era"] != self.era:
             return f"has the era {document['era']}, where it is {self.era}"
         if document["rulesSha256"] != sha256_of_rules(self.rules):

@@ -198,10 +198,10 @@ def _plan(
     if quotes is None or not quotes.has(entry.day):
         orders = tuple(map(Order.read, document["orders"]))
         return Plan(document["targets"], orders, document["figures"])
-    session = None
+    hours = None
     if rules.slices > 1:
         sessions = Sessions.of(rules.calendar)
-        session = sessions.span(next_trading_day(entry.day, quotes, sessions))
+        hours = sessions.hours(next_trading_day(entry.day, quotes, sessions))
     plan = make_plan(
         at_restated_prices(standing.account, quotes).account,
         document["scores"],
@@ -210,7 +210,7 @@ def _plan(
         quotes,
         day=entry.day,
         book=before.book["book"],
-        session=session,
+        hours=hours,
     )
     return only_sales(plan) if sales else plan
 

@@ -112,7 +112,7 @@ def planned(
         quotes,
         day=night.day,
         book=night.folder.name,
-        session=sessions.span(due) if rules.slices > 1 else None,
+        hours=sessions.hours(due) if rules.slices > 1 else None,
     )
     return only_sales(plan) if sales else plan
 

@@ -16,6 +16,7 @@ from typing import Any, Final, TypedDict, Union, get_args, get_origin
 from qlib_shadow_runner.contract.kinds import shown
 from qlib_shadow_runner.ledger.account import Fill, Order
 from qlib_shadow_runner.ledger.entries import BookDocument, DayDocument, Decision, FillDocument
+from qlib_shadow_runner.ledger.exchange import BUY, SELL
 from qlib_shadow_runner.ledger.rules import Rules
 from qlib_shadow_runner.runs import values
 
@@ -26,10 +27,29 @@ class Day(str):
     __slots__ = ()
 
 
-class Moment(str):
-    """An ISO time."""
+class DayOrNone(str):
+    """An ISO date, or an empty text."""
 
     __slots__ = ()
+
+
+class Moment(str):
+    """An ISO time in UTC."""
+
+    __slots__ = ()
+
+
+class Positive(float):
+    """A number above zero."""
+
+    __slots__ = ()
+
+
+class Side(StrEnum):
+    """What an order does."""
+
+    BUY = BUY
+    SELL = SELL
 
 
 class _Position(TypedDict):
@@ -37,7 +57,7 @@ class _Position(TypedDict):
     amount: float
     shares: float
     price: float
-    factor: float
+    factor: Positive
     priced: Day
     days: int
     weight: float
@@ -51,6 +71,8 @@ class _Account(TypedDict):
 
 FORMS: Final[Mapping[type, Mapping[str, Any]]] = {
     BookDocument: {"rules": Rules, "createdAt": Moment},
+    Order: {"side": Side, "priced": DayOrNone},
+    Fill: {"side": Side},
     DayDocument: {
         "day": Day,
         "rules": Rules | None,
@@ -72,21 +94,18 @@ FORMS: Final[Mapping[type, Mapping[str, Any]]] = {
 """Fields whose form is narrower than the declaration of the document says."""
 NAMES: Final = {"Mapping": Mapping, "Any": Any}
 """What annotations use that is imported for the type checker alone."""
-AT_ONCE: Final[Mapping[Any, frozenset[type]]] = {
-    float: frozenset({float, int}),
-    int: frozenset({int}),
-    str: frozenset({str}),
-    bool: frozenset({bool}),
-}
-"""The types whose values fit without another look: most fields are one of them."""
+MOST: Final = 1e30
+"""Of any number, so that no product of some of them is infinite."""
 WORDS: Final[Mapping[Any, str]] = {
     int: "a whole number",
-    float: "a number",
+    float: f"a number of at most {MOST:g}",
+    Positive: "a number above 0",
     bool: "true or false",
     str: "a text",
     types.NoneType: "null",
     Day: "a date",
-    Moment: "a time",
+    DayOrNone: "a date or an empty text",
+    Moment: "a time in UTC",
     dict: "an object",
     list: "a list",
 }
@@ -112,24 +131,33 @@ def _check_of(form: Any) -> Check:
     if origin in (list, tuple):
         return _check_of_list(_check_of(arguments[0]))
     if origin in (dict, Mapping):
-        return _check_of_map(_check_of(arguments[1]), AT_ONCE.get(arguments[1], frozenset()))
+        return _check_of_map(_check_of(arguments[1]))
     if typing.is_typeddict(form) or dataclasses.is_dataclass(form):
         return _check_of_fields(form)
-    return lambda value, where: (
-        None if _is_plain(value, form) else f"{_named(where)} {shown(value)}, not {_words(form)}"
-    )
+    fits = FITS.get(form) or _fits_other(form)
+    return lambda value, where: None if fits(value) else f"{_named(where)} {shown(value)}, not {_words(form)}"
 
 
-def _is_plain(value: object, form: type) -> bool:
-    if form is float:
-        return type(value) in (int, float)
-    if form is Day:
-        return values.day(value) is not None
-    if form is Moment:
-        return values.moment(value) is not None
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and -MOST <= value <= MOST  # type: ignore[operator]
+
+
+def _fits_other(form: type) -> Callable[[object], bool]:
+    """Return whether a value is of an enumeration, or of a plain type."""
     if issubclass(form, StrEnum):
-        return value in set(form)
-    return type(value) is form
+        words = frozenset(form)
+        return lambda value: isinstance(value, str) and value in words
+    return lambda value: type(value) is form
+
+
+FITS: Final[Mapping[Any, Callable[[object], bool]]] = {
+    float: _is_number,
+    Positive: lambda value: _is_number(value) and value > 1 / MOST,  # type: ignore[operator]
+    Day: lambda value: values.day(value) is not None,
+    DayOrNone: lambda value: value == "" or values.day(value) is not None,
+    Moment: lambda value: str(value).endswith("Z") and values.moment(value) is not None,
+}
+"""Whether a value is of a type that Python's own does not tell."""
 
 
 def _check_of_union(checks: Sequence[Check]) -> Check:
@@ -150,11 +178,11 @@ def _check_of_list(inner: Check) -> Check:
     return check
 
 
-def _check_of_map(inner: Check, at_once: frozenset[type]) -> Check:
+def _check_of_map(inner: Check) -> Check:
     def check(value: object, where: str) -> str | None:
         if not isinstance(value, dict):
             return f"{_named(where)} {shown(value)}, not an object"
-        found = (inner(one, _inside(where, name)) for name, one in value.items() if type(one) not in at_once)
+        found = (inner(one, _inside(where, name)) for name, one in value.items())
         return next(filter(None, found), None)
 
     return check
@@ -170,7 +198,7 @@ def _check_of_fields(form: type) -> Check:
     if dataclasses.is_dataclass(form):
         optional = {one.name for one in dataclasses.fields(form) if one.default is not dataclasses.MISSING}
     required = hints.keys() - optional
-    checks = {name: (AT_ONCE.get(hint, frozenset()), _check_of(hint)) for name, hint in hints.items()}
+    checks = {name: _check_of(hint) for name, hint in hints.items()}
 
     def check(value: object, where: str) -> str | None:
         if not isinstance(value, dict):
@@ -179,11 +207,8 @@ def _check_of_fields(form: type) -> Check:
             return f"has no {_inside(where, missing[0])}"
         if more := sorted(value.keys() - checks.keys()):
             return f"has {_inside(where, shown(more[0]))}, which is no field"
-        for name, one in value.items():
-            at_once, inner = checks[name]
-            if type(one) not in at_once and (fault := inner(one, _inside(where, name))):
-                return fault
-        return None
+        found = (checks[name](one, _inside(where, name)) for name, one in value.items())
+        return next(filter(None, found), None)
 
     return check
 

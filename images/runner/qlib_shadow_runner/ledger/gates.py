@@ -6,10 +6,12 @@ a verdict and a sentence; the most severe verdict decides the day. A limit that 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from qlib_shadow_runner.ledger.entries import Decision, GateAnswer, Verdict
+from qlib_shadow_runner.texts import figure as in_digits
 from qlib_shadow_runner.texts import percent
 
 if TYPE_CHECKING:
@@ -116,11 +118,16 @@ def _equal(figure: Figure, limit: Figure) -> bool:
 
 
 def _at_most(figure: Figure, limit: Figure) -> bool:
-    return float(figure or 0) <= float(limit or 0) * (1 + ROUNDING)
+    return _number(figure) <= _number(limit) * (1 + ROUNDING)
 
 
 def _at_least(figure: Figure, limit: Figure) -> bool:
-    return float(figure or 0) >= float(limit or 0) * (1 - ROUNDING)
+    return _number(figure) >= _number(limit) * (1 - ROUNDING)
+
+
+def _number(value: Figure) -> float:
+    """Return a number; a text, which only a forged entry has, passes no limit."""
+    return math.nan if isinstance(value, str) or value is None else float(value)
 
 
 def _shares(what: str, limit_is: str = "at most {} allowed") -> Callable[[Figure, Figure], str]:
@@ -265,7 +272,7 @@ GATES: Final = (
         limit=lambda rules, facts: None if facts.only_sales else rules.limits.min_names,
         figure=_of_plan("names"),
         passes=_at_least,
-        says=lambda figure, limit: f"{figure:g} instruments would be held, at least {limit} needed",
+        says=lambda figure, limit: f"{in_digits(figure, 0)} instruments held then, at least {limit} needed",
         unknown=Verdict.CLOSED,
         not_known="the number of instruments is not known",
         of_plan=True,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date, datetime
+
+    Hours = Sequence[tuple[datetime, datetime]]
 
 LETTERS: Final = 20
 """Of the hash: 80 bits, so that no two orders of any book share an id."""
@@ -20,26 +24,35 @@ def order_id(*, book: str, day: date, instrument: str, side: str, quantity: obje
 
 
 def slices_of(
-    order: str, shares: float, unit: int | None, count: int, session: tuple[datetime, datetime]
+    order: str, shares: float, unit: int | None, count: int, hours: Hours
 ) -> tuple[dict[str, Any], ...]:
-    """Return the plan of an order: `count` slices at equal distances from the opening on (TWAP).
+    """Return the plan of an order: `count` slices at equal distances of trading time (TWAP).
 
-    Each is of whole lots where there are lots, and the first slices have one more where they do not divide
-    evenly. What is no whole lot, as after a split, goes with the last slice. Slices of nothing are left out.
+    The first is at the opening. Each is of whole lots where there are lots, and the first slices have one
+    more where they do not divide evenly. What is no whole lot, as after a split, goes with the last slice.
+    Slices of nothing are left out.
     """
     if count <= 1:
         return ()
-    opening, closing = session
-    sizes = _sizes(shares, unit, count)
     return tuple(
         {
             "id": f"{order}-{number}",
-            "time": f"{(opening + (closing - opening) * number / count):%Y-%m-%dT%H:%M:%SZ}",
+            "time": f"{_moment(hours, number, count):%Y-%m-%dT%H:%M:%SZ}",
             "shares": size,
         }
-        for number, size in enumerate(sizes)
+        for number, size in enumerate(_sizes(shares, unit, count))
         if size > 0
     )
+
+
+def _moment(hours: Hours, number: int, count: int) -> datetime:
+    """Return when so many of all equal parts of the trading time are over; a break is none of it."""
+    left = sum((closes - opens for opens, closes in hours), timedelta()) * number / count
+    for opens, closes in hours:
+        if left < closes - opens:
+            return opens + left
+        left -= closes - opens
+    return hours[-1][1]
 
 
 def _sizes(shares: float, unit: int | None, count: int) -> list[float]:

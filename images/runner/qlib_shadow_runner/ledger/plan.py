@@ -21,8 +21,8 @@ from qlib_shadow_runner.ledger.weights import Shares, by_inverse_volatility, by_
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
+    from qlib_shadow_runner.ledger.orders import Hours
     from qlib_shadow_runner.ledger.quotes import Quotes
     from qlib_shadow_runner.ledger.rules import Rules
 
@@ -67,15 +67,15 @@ def make_plan(
     *,
     day: date,
     book: str,
-    session: tuple[datetime, datetime] | None = None,
+    hours: Hours | None = None,
 ) -> Plan:
     """Return the decision of a day from its signals and the account at its close, at the dataset's prices.
 
-    `session` is when the exchange opens and closes on the day on which the orders are due, in UTC; without
-    it, orders have no slices. A day without signals has no orders.
+    `hours` are the spans, in UTC, in which the exchange trades on the day on which the orders are due;
+    without them, orders have no slices. A day without signals has no orders.
     """
     account = at_restated_prices(account, quotes).account
-    maker = _Maker(account, scores, rules, quotes, day, book, session)
+    maker = _Maker(account, scores, rules, quotes, day, book, hours)
     if not scores:
         return maker.plan(weights_after(account, ()), (), ["There are no signals of this day."])
     choice = choose(scores, account.holdings, rules.targets.topk, rules.targets.n_drop)
@@ -107,7 +107,7 @@ class _Maker:
     quotes: Quotes
     day: date
     book: str
-    session: tuple[datetime, datetime] | None
+    hours: Hours | None
 
     @property
     def index(self) -> int:
@@ -204,5 +204,5 @@ class _Maker:
             quantity=[shares, money_share],
             rules=self.rules.sha256,
         )
-        slices = self.session and slices_of(id_, shares, price.unit, self.rules.slices, self.session)
+        slices = self.hours and slices_of(id_, shares, price.unit, self.rules.slices, self.hours)
         return Order(name, side, shares, amount, price.close, money_share, price.day, id_, slices or ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +20,9 @@ from qlib_shadow_runner.refusals import refuse
 from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    Span = tuple[datetime, datetime]
 
 EARLIEST: Final = date(1990, 1, 1)
 """Where calendars begin, unless they know less; their default is twenty years ago."""
@@ -38,6 +40,8 @@ class Sessions:
     opens: Sequence[datetime]
     closes: Sequence[datetime]
     """When each opens and closes, in UTC."""
+    breaks: Mapping[date, Span] = field(default_factory=dict)
+    """When trading pauses, as at noon in Shanghai, on the days on which it does."""
 
     @classmethod
     def of(cls, code: str) -> Sessions:
@@ -62,13 +66,21 @@ class Sessions:
             count, one = count + 1, self.next_session(one)
         return count
 
-    def span(self, day: date) -> tuple[datetime, datetime]:
+    def span(self, day: date) -> Span:
         """Return when a day's session opens and closes, in UTC; of a day without one, the whole day."""
         place = bisect_right(self.days, day) - 1
         if place >= 0 and self.days[place] == day:
             return self.opens[place], self.closes[place]
         begin = datetime.combine(day, time(), UTC)
         return begin, begin + DAY
+
+    def hours(self, day: date) -> tuple[Span, ...]:
+        """Return the spans of a day in which trading goes on: two where there is a break at noon."""
+        opens, closes = self.span(day)
+        if day not in self.breaks:
+            return ((opens, closes),)
+        pauses, resumes = self.breaks[day]
+        return (opens, pauses), (resumes, closes)
 
     def _is_known(self, day: date) -> bool:
         return self.days[0] <= day <= self.days[-1]
@@ -87,11 +99,18 @@ def _sessions(code: str) -> Sessions:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library uses what a later pandas will not have
         schedule = _schedule(code)
+        paused = schedule[schedule["break_start"].notna()]
     return Sessions(
         code,
         [one.date() for one in schedule.index],
         [one.to_pydatetime() for one in schedule["open"]],
         [one.to_pydatetime() for one in schedule["close"]],
+        {
+            day.date(): (pauses.to_pydatetime(), resumes.to_pydatetime())
+            for day, pauses, resumes in zip(
+                paused.index, paused["break_start"], paused["break_end"], strict=True
+            )
+        },
     )
 
 

@@ -5,10 +5,12 @@ The documents may have been edited by hand. A value of an unexpected type is lef
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.contract import REPORT_FILE, Stage
+from qlib_shadow_runner.contract.spec.ledger import BOOK_NAME
 from qlib_shadow_runner.dataset.quality.checks import RULES
 from qlib_shadow_runner.runs.values import moment, number, text, whole
 from qlib_shadow_runner.ui.run_files import LOGS, ShownFile, shown_files
@@ -115,6 +117,8 @@ class Details:
     identity: Mapping[str, Mapping[str, str]]
     files: Sequence[ShownFile]
     logs: Sequence[str]
+    book: str | None
+    """The book in which it has recorded."""
 
     @property
     def has_report(self) -> bool:
@@ -153,7 +157,13 @@ def details(run: ListedRun, now: datetime) -> Details:
         },
         files=files,
         logs=[name for name, file in LOGS.items() if any(shown.name == file for shown in files)],
+        book=_book(metadata),
     )
+
+
+def _book(metadata: Mapping[str, object]) -> str | None:
+    name = text(_mapping(_mapping(metadata.get("ledger")).get("result")).get("book"))
+    return name if name and re.fullmatch(BOOK_NAME, name) else None
 
 
 def _stage(run: ListedRun, stage: Stage, now: datetime) -> StageLine:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 POINTS: Final = tuple(LedgerPoint)
+OF_FILES: Final = (LedgerPoint.DRAFTED, LedgerPoint.LINKED, LedgerPoint.SYNCED)
+"""A night passes these with each file."""
 LINES_MAX: Final = 2500
 """Lines of the ledger and of storage that a night executes, at least."""
 PARTS: Final = (f"{os.sep}ledger{os.sep}", f"{os.sep}storage{os.sep}")
@@ -75,12 +77,12 @@ class _Nights:
 
     def one(self) -> None:
         """Record some nights undisturbed, and again with kills; both books are the same."""
-        days = sorted(self.chance.sample(self.market.days, self.chance.randint(2, 5)))
+        days = sorted(self.chance.sample(self.market.days, self.chance.randint(2, 4)))
         ledgers = Path(tempfile.mkdtemp(dir=self.home))
         wanted, book = ledgers / "undisturbed" / BOOK, ledgers / "killed" / BOOK
         for day in days:
             self.market.record(wanted, day)
-            for _ in range(self.chance.choice((0, 1, 1, 2, 3))):
+            for _ in range(self.chance.choice((1, 1, 2, 3))):
                 self._kill(book, day)
                 _holds(book)
             assert _ended(partial(self.market.record, book, day)) == 0
@@ -115,7 +117,7 @@ class _Nights:
     def _kill(self, book: Path, day: Any) -> None:
         if self.chance.random() < 0.7:
             point = self.chance.choice(POINTS)
-            at = _at_point(point, self.chance.randint(1, 4))
+            at = _at_point(point, self.chance.randint(1, 2) if point in OF_FILES else 1)
         else:
             point, at = None, _at_line(self.chance.randint(1, LINES_MAX))
 

@@ -92,7 +92,7 @@ TABLE: Final[list[tuple[str, Facts, Verdict, str]]] = [
     ("gross", OPEN, Verdict.OPEN, "95.00% of the account would be in instruments"),
     ("gross", of_plan(gross=0.96), Verdict.CLOSED, "96.00%"),
     ("gross", of_plan(gross=None), Verdict.CLOSED, "not known"),
-    ("names", OPEN, Verdict.OPEN, "3 instruments would be held, at least 3 needed"),
+    ("names", OPEN, Verdict.OPEN, "3 instruments held then, at least 3 needed"),
     ("names", of_plan(names=2.0), Verdict.CLOSED, "2 instruments"),
     ("names", of_plan(names=None), Verdict.CLOSED, "not known"),
     ("participation", OPEN, Verdict.OPEN, "1.00% of an instrument's volume of the day would be traded"),

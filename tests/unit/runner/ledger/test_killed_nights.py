@@ -15,7 +15,7 @@ from typing import Final
 
 from qlib_shadow_runner.crash_points import LedgerPoint
 
-KILLS: Final = int(os.environ.get("QLIB_SHADOW_CHAOS_LEDGER_KILLS", "100"))
+KILLS: Final = int(os.environ.get("QLIB_SHADOW_CHAOS_LEDGER_KILLS", "150"))
 SEED: Final = random.SystemRandom().randrange(10**6) if "QLIB_SHADOW_CHAOS_LEDGER_KILLS" in os.environ else 1
 RACES: Final = max(5, KILLS // 20)
 ROOT: Final = Path(__file__).parents[4]

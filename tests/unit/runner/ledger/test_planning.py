@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +12,7 @@ from tests.unit.runner.ledger.written_prices import DAYS, RULES, account, held, 
 from qlib_shadow_runner.ledger.orders import order_id, slices_of
 from qlib_shadow_runner.ledger.plan import Plan, make_plan, only_sales
 from qlib_shadow_runner.ledger.rules import Limits
+from qlib_shadow_runner.ledger.sessions import Sessions
 from qlib_shadow_runner.ledger.topk import choose
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.ledger.quotes import Quotes
     from qlib_shadow_runner.ledger.rules import Rules
 
-SESSION = (datetime(2020, 1, 2, 14, 30, tzinfo=UTC), datetime(2020, 1, 2, 21, tzinfo=UTC))
+SESSION = ((datetime(2020, 1, 2, 14, 30, tzinfo=UTC), datetime(2020, 1, 2, 21, tzinfo=UTC)),)
 SCORES = {"AAA": 3.0, "BBB": 2.0, "CCC": 1.0}
 IDENTITY: dict[str, Any] = {
     "book": "us",
@@ -215,8 +216,14 @@ def test_slices_sum_to_the_order(shares: float, unit: int | None, sizes: list[fl
     ]
 
 
+def test_no_slice_is_in_a_break_at_noon() -> None:
+    """Four hours of trading in Shanghai, in two spans: the third of four slices is after the break."""
+    found = slices_of("abc", 4.0, 1, 4, Sessions.of("XSHG").hours(date(2020, 1, 2)))
+    assert [one["time"][11:16] for one in found] == ["01:30", "02:30", "05:00", "06:00"]
+
+
 def test_orders_have_slices_where_there_are_several(quotes: Quotes) -> None:
     """One slice is the order itself."""
-    sliced = plan(account(1000), quotes, rules(slices=2), session=SESSION)
+    sliced = plan(account(1000), quotes, rules(slices=2), hours=SESSION)
     assert [len(one.slices) for one in sliced.orders] == [2, 2]
-    assert all(one.slices == () for one in plan(account(1000), quotes, session=SESSION).orders)
+    assert all(one.slices == () for one in plan(account(1000), quotes, hours=SESSION).orders)

@@ -99,6 +99,11 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield path
 
 
+def alike(path: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what the paths of all items of a list have in common, but for those of the gates."""
+    return path if path[0] == "gates" else tuple("" if isinstance(key, int) else key for key in path)
+
+
 def changed(document: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any]:
     """Return a document of which one value is another one of its form."""
     document = copy.deepcopy(document)
@@ -139,17 +144,19 @@ def test_every_changed_field_that_follows_from_others_is_found_without_a_head(
     path = f"{kind}/{market.days[2]}.json"
     sound, dataset = files_of(copied), market.dataset()
     document = json.loads(sound[path])
-    asked = [one for one in leaves(document) if one[0] not in FROM_OUTSIDE and one[-1] != "sentence"]
+    asked = {alike(one): one for one in leaves(document) if one[0] not in FROM_OUTSIDE}
     missed = []
-    for leaf in asked:
+    for leaf in asked.values():
         if leaf[0] == "gates" and document["gates"][leaf[1]]["gate"] in ("dataAge", "coverage"):
             continue  # another figure of the run that passes as well
+        if leaf[-1] == "sentence":
+            continue
         forged(copied, path, changed(document, leaf))
         if not verify_book(copied, dataset):
             missed.append(leaf)
         for name, content in sound.items():
             (copied / name).write_bytes(content)
-    assert len(asked) > 40
+    assert len(asked) > 25
     assert missed == []
 
 

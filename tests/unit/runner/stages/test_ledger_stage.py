@@ -18,8 +18,11 @@ from qlib_shadow_runner.contract import ARTIFACTS, ENV_GIT_COMMIT, ENV_REQUEST
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.ranked_signals import encode_signals, read_signals, with_ranks
+from qlib_shadow_runner.ledger.account import Account
 from qlib_shadow_runner.ledger.night import record_night
+from qlib_shadow_runner.ledger.plan import make_plan
 from qlib_shadow_runner.ledger.quotes import Quotes
+from qlib_shadow_runner.ledger.settle import settle_day
 from qlib_shadow_runner.runs.request import Identity
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
@@ -162,6 +165,26 @@ def test_a_night_has_what_its_decision_follows_from(data: Path, tmp_path: Path):
     assert (rules.targets.topk, rules.targets.n_drop, rules.targets.risk_degree) == (3, 1, 0.95)
     assert (rules.costs.open_cost, rules.costs.min_cost, rules.calendar) == (0.0005, 5, "XNYS")
     assert all(night.run[key] for key in ("signalsSha256", "modelSha256", "configHash", "datasetFingerprint"))
+
+
+def test_the_backtest_of_a_run_is_the_account_of_its_signals(data: Path, tmp_path: Path):
+    """By the run's own rules, on every day of its backtest."""
+    own = parse_spec({"ledger": {"book": "us"}}).ledger
+    whole: Any = brought(a_copy(data, tmp_path), data, own)
+    backtest, quotes, signals = whole.account, whole.quotes, whole.evidence.signals[0]
+    scores = {
+        day.date(): dict(zip(rows["instrument"], rows["score"], strict=True))
+        for day, rows in signals.groupby("date")
+    }
+    account = Account(float(whole.metadata["exchange"]["account"]))
+    values = []
+    for day in (one.date() for one in backtest.index):
+        before = quotes.calendar[quotes.index(day) - 1]
+        plan = make_plan(account, scores.get(before, {}), {}, whole.rules, quotes, day=before, book="us")
+        account = settle_day(account, plan.orders, whole.rules, quotes, before=before, day=day).account
+        values.append(account.value)
+    assert len(values) > 30
+    assert values == pytest.approx(backtest["account"].to_list(), rel=1e-9, abs=0)
 
 
 def test_the_difference_from_the_backtest_is_split(
@@ -328,7 +351,9 @@ def test_the_spec_is_laid_over_the_runs_own_rules(tmp_path: Path):
     """What it leaves out is as in the backtest."""
     own = rules(tmp_path, {"topk": 50, "n_drop": 5, "hold_thresh": 3}, EXCHANGE, targets={})
     assert (own.targets.topk, own.targets.n_drop, own.targets.hold_days) == (50, 5, 3)
-    assert (own.costs.trade_unit, own.calendar) == (100, "XSHG")
+    assert (own.costs.trade_unit, own.calendar, own.costs.forbid_all_at_limit) == (100, "XSHG", True)
+    at_limit = {"topk": 50, "n_drop": 5, "forbid_all_trade_at_limit": False}
+    assert not rules(tmp_path, at_limit, EXCHANGE, targets={}).costs.forbid_all_at_limit
     over = rules(tmp_path, {"topk": 50, "n_drop": 5}, EXCHANGE, targets={"topk": 9}, gates={"drift": "Off"})
     assert (over.targets.topk, over.targets.n_drop) == (9, 5)
     assert (over.gates.drift, over.gates.live_ic) == (False, True)

@@ -55,6 +55,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     SampleBook(ledgers / "h-empty", "h-empty").begin()
     (ledgers / "not a book").mkdir()
     (ledgers / PORTFOLIO_FILE).write_text('{"capital": 1000000, "shares": {"a-good": 0.5, "later": 0.2}}')
+    for run_id, book in (("us-1", "h-empty"), ("us-2", "../x"), ("us-3", [EVIL])):
+        small.add_run(run_id, 60, ledger={"result": {"book": book}})
     with served(small) as one:
         yield one
 
@@ -109,6 +111,12 @@ def test_a_book_has_its_page_and_the_same_as_a_file(pages: Served):
     assert pages.get("/static/book.css").headers["content-type"].startswith("text/css")
     assert file.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     assert "What to do" in pages.get("/book/g-damaged").text
+
+
+def test_the_page_of_a_run_leads_to_its_book(pages: Served):
+    """Where it says one; a name that no book can have is no link."""
+    assert '<a href="/book/h-empty">the book h-empty</a>' in pages.get("/runs/us-1").text
+    assert "the book" not in pages.get("/runs/us-2").text + pages.get("/runs/us-3").text
 
 
 def test_the_api_gives_what_the_chain_has(pages: Served):
@@ -263,8 +271,21 @@ def test_a_volume_without_books_says_how_one_begins(tmp_path: Path):
     assert (found["books"], found["total"]["nav"]) == ([], 0)
 
 
-def test_a_book_is_read_again_when_it_grows_and_once_a_minute(tmp_path: Path):
-    """Not for each page; an entry that is changed in place is seen within the minute."""
+def test_a_folder_of_books_that_cannot_be_read_is_told_of(tmp_path: Path):
+    """First in the morning, and in place of the list."""
+    small = SmallVolume(tmp_path / "data")
+    (small.data / ARTIFACTS).mkdir(parents=True)
+    (small.data / ARTIFACTS / LEDGERS).symlink_to("loop")
+    (small.data / ARTIFACTS / "loop").symlink_to(LEDGERS)
+    with served(small) as one:
+        assert "1 thing needs a person" in one.get("/").text
+        assert "the books cannot be listed: " in one.get("/").text
+        assert "the books cannot be listed: " in one.get("/books").text
+        assert one.get("/book/x").status == 404
+
+
+def test_a_book_is_read_again_when_it_grows_and_now_and_then(tmp_path: Path):
+    """Not for each page; an entry that is changed in place is seen later."""
     volume, now = Volume(tmp_path), [0.0]
     book = write_book(tmp_path / ARTIFACTS / LEDGERS, nights=2)
     table = BookTable(volume, lambda: now[0])
