@@ -11,6 +11,7 @@ from tests.unit.operator.builders import Scene, a_run, result
 from qlib_shadow_operator.kube.parse import parse_status
 from qlib_shadow_operator.kube.status_document import render_status
 from qlib_shadow_operator.runs.names import ConditionType
+from qlib_shadow_operator.schedule.parse_schedule import parse_schedule
 from qlib_shadow_runner.contract import Stage
 
 HEAD = "9c" * 32
@@ -118,6 +119,12 @@ def test_a_run_without_a_ledger_shows_nothing_of_one():
     document = render_status(scene.decide(minutes=2).status)
     assert "ledger" not in json.dumps(document).lower()
     assert "GatesPassed" not in json.dumps(document)
+
+
+def test_a_schedule_passes_the_ledger_on():
+    """Its series is the schedule's; the book is what the spec names."""
+    schedule = parse_schedule("name: nightly\nrun: {spec: {ledger: {book: us-shadow, capital: 1000000}}}")
+    assert schedule.spec["ledger"] == {"book": "us-shadow", "capital": 1e6}
 
 
 def test_a_damaged_book_fails_the_run_and_is_not_tried_again():

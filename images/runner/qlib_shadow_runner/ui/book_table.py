@@ -11,7 +11,7 @@ from qlib_shadow_runner.ledger.entries import BOOK_FILE, DAYS, FILLS, HALT_FILE,
 from qlib_shadow_runner.ledger.overview import Overview, books
 from qlib_shadow_runner.report.book.page import BookView, book_view
 from qlib_shadow_runner.runs.listing import artifacts_root
-from qlib_shadow_runner.storage.untrusted import status_of
+from qlib_shadow_runner.storage.untrusted import status_of, why_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,11 +44,19 @@ class BookTable:
         return artifacts_root(self.volume) / LEDGERS
 
     def names(self) -> list[str]:
-        """Return the names of all books; none where the folder cannot be read."""
+        """Return the names of all books; none where the folder cannot be read, which is a fault."""
+        return self._listed()[0]
+
+    @property
+    def fault(self) -> str | None:
+        """Return why the books cannot be listed, where they cannot."""
+        return self._listed()[1]
+
+    def _listed(self) -> tuple[list[str], str | None]:
         try:
-            return books(self.ledgers)[:MOST_BOOKS]
-        except OSError:  # the volume is away for a moment, and the runs' table shows why
-            return []
+            return books(self.ledgers)[:MOST_BOOKS], None
+        except OSError as error:
+            return [], f"the books cannot be listed: {why_unreadable(error, self.volume.mount)}"
 
     def view(self, name: str) -> BookView | None:
         """Return everything that is shown of a book; None where there is no such book."""

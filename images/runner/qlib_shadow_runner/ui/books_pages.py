@@ -54,7 +54,7 @@ class BooksPages:
                 total=total_of(overviews),
                 portfolio=portfolio,
                 known={one.book: one for one in overviews},
-                fault=fault,
+                faults=[one for one in (self.table.fault, fault) if one],
                 view=BooksView(),
             )
         )

@@ -63,7 +63,7 @@ class NightsPages:
         morning = self._facts()
         rows = join(self.run_table.rows(), current.resources)
         waiting = sum(row["status"] in WAITING for row in rows)
-        books = Books(morning.now, self.book_table.overviews())
+        books = Books(morning.now, self.book_table.overviews(), self.book_table.fault)
         needs = [*books.needs(), *refused(rows, morning.now), *needs_of(morning)]
         awake = morning.awake
         return HTMLResponse(

@@ -164,7 +164,7 @@ def hostile_book(ledgers: Path) -> SampleBook:
         for verdict in ("closed", EVIL)
     ]
     slices = ({"id": EVIL, "at": EVIL, "shares": 1.0},) * 5
-    order = Order(EVIL, "buy", 1e9, 1e9, 3.0, id=EVIL, slices=slices)
+    order = Order(EVIL, "sell", 1e9, 1e9, 3.0, id=EVIL, slices=slices)
     book.account = Account(1.0, {EVIL: Holding(1e9, 2.0, 1.0, str(first))})
     book.rules = replace(RULES, calendar=EVIL)
     more: dict[str, Any] = {"orders": [order.document()] * 3, "run": {"runId": EVIL}, "notes": [EVIL] * 40}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qlib_shadow_runner.cli import main
-from qlib_shadow_runner.contract import ARTIFACTS, ENV_GIT_COMMIT
+from qlib_shadow_runner.contract import ARTIFACTS, ENV_GIT_COMMIT, ENV_REQUEST
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.ranked_signals import encode_signals, read_signals, with_ranks
@@ -48,6 +48,7 @@ SPEC: dict[str, Any] = {
         "model": {"num_boost_round": 12, "min_child_samples": 5},
     },
 }
+TRAINS_OR_REACHES_OUT = ("qlib", "mlflow", "lightgbm", "requests", "urllib3")
 LEDGER: dict[str, Any] = {"book": "us", "capital": 1e6, "targets": {"topk": 3, "nDrop": 1}}
 
 
@@ -236,6 +237,26 @@ def test_the_same_night_again_is_recorded_already(data: Path, tmp_path: Path):
     assert again["result"]["recorded"] == "already"
     assert again["result"]["entries"] == 1
     assert "recorded already" in again["message"]
+
+
+def test_the_step_loads_no_library_that_trains_or_reaches_out(data: Path, tmp_path: Path):
+    """Besides what the code itself imports, which lint checks: nothing is loaded by others either."""
+    folder = a_copy(data, tmp_path)
+    program = (
+        "import json, os, sys\n"
+        "from qlib_shadow_runner.stages import steps\n"
+        f"found = steps.ledger({{'folder': {str(folder)!r}, 'mount': {str(data)!r}, "
+        "'run_id': 'one', 'uid': 'uid', 'namespace': 'local'})\n"
+        f"loaded = {set(TRAINS_OR_REACHES_OUT)!r} & {{*sys.modules}}\n"
+        "print(json.dumps([found['result']['recorded'], sorted(loaded)]))"
+    )
+    request = {"name": "one", "namespace": "local", "uid": "uid", "runId": "one", "spec": {"ledger": LEDGER}}
+    environ = {**os.environ, ENV_REQUEST: json.dumps(request)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == ["already", []]
 
 
 def test_a_night_before_the_book_decides_nothing(data: Path, tmp_path: Path):

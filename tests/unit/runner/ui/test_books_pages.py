@@ -271,6 +271,19 @@ def test_a_volume_without_books_says_how_one_begins(tmp_path: Path):
     assert (found["books"], found["total"]["nav"]) == ([], 0)
 
 
+def test_a_folder_of_books_that_cannot_be_read_is_told_of(tmp_path: Path):
+    """First in the morning, and in place of the list."""
+    small = SmallVolume(tmp_path / "data")
+    (small.data / ARTIFACTS).mkdir(parents=True)
+    (small.data / ARTIFACTS / LEDGERS).symlink_to("loop")
+    (small.data / ARTIFACTS / "loop").symlink_to(LEDGERS)
+    with served(small) as one:
+        assert "1 thing needs a person" in one.get("/").text
+        assert "the books cannot be listed: " in one.get("/").text
+        assert "the books cannot be listed: " in one.get("/books").text
+        assert one.get("/book/x").status == 404
+
+
 def test_a_book_is_read_again_when_it_grows_and_now_and_then(tmp_path: Path):
     """Not for each page; an entry that is changed in place is seen later."""
     volume, now = Volume(tmp_path), [0.0]

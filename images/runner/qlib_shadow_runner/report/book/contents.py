@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.ledger.entries import Decision
-from qlib_shadow_runner.texts import ABSENT, is_number, one_line
+from qlib_shadow_runner.texts import is_number, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -202,7 +202,7 @@ def _order(order: Mapping[str, Any], nav: object) -> OrderRow:
     value = product(order["amount"], order["price"])
     return OrderRow(
         instrument=word(order["instrument"]),
-        side=side_of(order["side"]),
+        side=word(order["side"]),
         shares=number(order["shares"]),
         price=ratio(value, order["shares"]),
         value=value,
@@ -251,7 +251,7 @@ def _fills(document: Mapping[str, Any]) -> dict[str, Any]:
     rows = (
         UnfilledRow(
             word(one["instrument"]),
-            side_of(one["side"]),
+            word(one["side"]),
             number(one["shares"]),
             one_line(one["why"], SENTENCE),
         )
@@ -280,11 +280,6 @@ def _night(decision: Mapping[str, Any]) -> NightRow:
         closed=one_line(", ".join(map(in_words, closed)), SENTENCE),
         run=one_line(decision["run"]["runId"], WORD * 2),
     )
-
-
-def side_of(value: object) -> str:
-    """Return buy or sell; a dash for anything else."""
-    return str(value) if value in ("buy", "sell") else ABSENT
 
 
 def moment(value: object) -> str:
