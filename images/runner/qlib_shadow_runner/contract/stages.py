@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import (
@@ -59,6 +60,8 @@ class StageRow:
     """The other variables that this stage receives and not every stage."""
     ledgers: Access = Access.READ_ONLY
     """A stage's access to the folder of all books, in a cluster; NONE is read-only once there is a book."""
+    trains: bool = False
+    """Whether the stage leaves model and signals, from which other runs go on."""
     when: str = "always"
     """The runs that have the stage, in words."""
     belongs: Callable[[Mapping[str, object]], bool] = lambda _spec: True
@@ -100,6 +103,7 @@ STAGES: Final[Mapping[Stage, StageRow]] = {
         network=Network.CLOSED,
         dataset=Access.READ_ONLY,
         leaves=("dataset", "metrics", "configHash"),
+        trains=True,
         variables=frozenset({ENV_TEMPLATE, ENV_FEATURES_CACHE_BYTES}),
     ),
     Stage.LEDGER: StageRow(
@@ -133,6 +137,19 @@ def recorded_stages(metadata: Mapping[str, object]) -> tuple[Stage, ...]:
     records = metadata.get("stages")
     known = records if isinstance(records, Mapping) else {}
     return tuple(stage for stage in STAGES if stage in known) or stages_of({})
+
+
+def stage_record(metadata: Mapping[str, object], stage: Stage) -> Mapping[str, object]:
+    """Return what RUN_METADATA.json says of the last attempt at a stage; empty where there was none."""
+    records = metadata.get("stages")
+    record = records.get(stage) if isinstance(records, Mapping) else None
+    return record if isinstance(record, Mapping) else {}
+
+
+def is_after_training(stage: Stage, stages: Iterable[Stage]) -> bool:
+    """Return whether a stage comes after the one of these stages that trains."""
+    before = takewhile(lambda one: one is not stage, stages)
+    return any(STAGES[one].trains for one in before)
 
 
 def leaving(key: str, stages: Iterable[Stage]) -> Stage | None:

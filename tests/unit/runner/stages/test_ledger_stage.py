@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from qlib_shadow_runner.cli import main
-from qlib_shadow_runner.contract import ARTIFACTS, ENV_GIT_COMMIT, ENV_REQUEST
+from qlib_shadow_runner.contract import (
+    ARTIFACTS,
+    ENV_DATA,
+    ENV_GIT_COMMIT,
+    ENV_REQUEST,
+    ENV_TERMINATION_LOG,
+    ExitCode,
+)
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.ranked_signals import encode_signals, read_signals, with_ranks
@@ -124,6 +131,40 @@ def test_a_run_with_a_ledger_is_a_golden_run_and_says_what_was_recorded(data: Pa
     assert "closedGates" not in told
     assert result["message"].startswith("book us: ")
     assert metadata["network_guard"]
+    assert metadata["stages"]["ledger"]["network_guard"]
+
+
+def retried(data: Path, code: int, **fields: Any) -> dict[str, Any]:
+    """Run the ledger stage of the run once more, as a Job does; return the metadata."""
+    metadata = json.loads((data / ARTIFACTS / "one/RUN_METADATA.json").read_text())
+    identity = {key: metadata[key] for key in ("name", "namespace", "uid")}
+    request = {**identity, "runId": "one", "spec": {**SPEC, "ledger": {**LEDGER, **fields}}}
+    environ = {
+        **os.environ,
+        ENV_DATA: str(data),
+        ENV_REQUEST: json.dumps(request),
+        ENV_GIT_COMMIT: "1" * 40,
+        ENV_TERMINATION_LOG: str(data / "termination-log"),
+    }
+    command = [sys.executable, "-m", "qlib_shadow_runner", "stage", "ledger"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads((data / ARTIFACTS / "one/RUN_METADATA.json").read_text())
+    return found
+
+
+def test_an_attempt_at_the_ledger_leaves_what_is_known_of_the_training(data: Path, tmp_path: Path):
+    """Its protection, code and limits: a retry, also in another image, finds a golden run."""
+    shutil.copytree(data, volume := tmp_path / "data", symlinks=True)
+    before = json.loads((volume / ARTIFACTS / "one/RUN_METADATA.json").read_text())
+    failed = retried(volume, ExitCode.BAD_CONFIG, capital=-1)  # it ends before its child begins
+    known = ("network_guard", "git_commit", "limits", "packages")
+    assert {key: failed[key] for key in known} == {key: before[key] for key in known}
+    assert failed["stages"]["ledger"]["network_guard"] == []
+    assert brought(a_copy(volume, tmp_path), volume).night().facts.golden == "passed"
+    done = retried(volume, ExitCode.DONE)
+    assert {key: done[key] for key in known} == {key: before[key] for key in known}
+    assert main(["verify", str(volume / ARTIFACTS / "one"), "--data", str(volume)]) == 0
 
 
 def test_the_end_of_a_run_has_figures_and_book(printed: str):
