@@ -20,12 +20,17 @@ from qlib_shadow_runner.contract import (
     ENV_DEADLINE_SECONDS,
     ENV_FEATURES_CACHE_BYTES,
     ENV_TEMPLATE,
+    ExitCode,
     Stage,
     version_path,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+
+COMPLETE: Final = "complete"
+"""The status of a run of which every stage is done."""
 
 
 class Network(StrEnum):
@@ -144,6 +149,15 @@ def stage_record(metadata: Mapping[str, object], stage: Stage) -> Mapping[str, o
     records = metadata.get("stages")
     record = records.get(stage) if isinstance(records, Mapping) else None
     return record if isinstance(record, Mapping) else {}
+
+
+def is_trained(metadata: Mapping[str, object]) -> bool:
+    """Return whether a run has left model and signals, however the stages after its training have ended.
+
+    A run is complete when all of its stages are done; who goes on from its model or signals asks this instead.
+    """
+    trained = (stage_record(metadata, stage) for stage, row in STAGES.items() if row.trains)
+    return metadata.get("status") == COMPLETE or any(one.get("exit_code") == ExitCode.DONE for one in trained)
 
 
 def is_after_training(stage: Stage, stages: Iterable[Stage]) -> bool:

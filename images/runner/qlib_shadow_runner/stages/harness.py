@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import LEDGERS, LOCAL_NAMESPACE, ExitCode, Reason, Result, Stage
 from qlib_shadow_runner.contract.spec import series_of
-from qlib_shadow_runner.contract.stages import STAGES, Access, is_after_training, pinned_path
+from qlib_shadow_runner.contract.stages import COMPLETE, STAGES, Access, is_after_training, pinned_path
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.guard.layers import close_own_network
 from qlib_shadow_runner.process.environment import child_environment
@@ -244,7 +244,7 @@ def _finish(
     if STAGES[stage].trains:
         ended["network_guard"] = list(layers)  # what protected the training; no later stage replaces it
     if not done or stage is stage_input.stages[-1]:
-        status = "complete" if done else "interrupted" if result["reason"] == Reason.INTERRUPTED else "failed"
+        status = COMPLETE if done else "interrupted" if result["reason"] == Reason.INTERRUPTED else "failed"
         ended |= {"status": status, "reason": result["reason"], "finished_at_utc": result["finishedAt"]}
     folder.update_metadata(
         stages=_with_record(folder, stage_input, record),

@@ -22,7 +22,7 @@ from qlib_shadow_runner.contract import (
     ExitCode,
     Metrics,
 )
-from qlib_shadow_runner.contract.stages import STAGES, stage_record
+from qlib_shadow_runner.contract.stages import COMPLETE, STAGES, stage_record
 from qlib_shadow_runner.guard.layers import AUDIT_HOOK
 from qlib_shadow_runner.runs.mlruns import RunStatus
 from qlib_shadow_runner.storage.listed_files import sha256_of_stream
@@ -73,7 +73,7 @@ def metadata_is_complete(evidence: Evidence) -> str:
     missing = [key for key in required if evidence.metadata.get(key) in (None, "", {}, [])]
     if missing:
         raise BrokenPromise(f"{METADATA_FILE} lacks {', '.join(missing)}")
-    expected = "running" if under_way else "complete"
+    expected = "running" if under_way else COMPLETE
     if evidence.metadata["status"] != expected:
         raise BrokenPromise(f'the status is "{evidence.metadata["status"]}", not "{expected}"')
     if under_way:

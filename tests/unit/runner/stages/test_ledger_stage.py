@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from qlib_shadow_runner.catalog.model_uses import LiveSignals, models_of
+from qlib_shadow_runner.catalog.signals_table import signal_file
+from qlib_shadow_runner.catalog.tables import current_runs
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import (
     ARTIFACTS,
@@ -36,6 +39,7 @@ from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
 from qlib_shadow_runner.stages.ledger_rules import rules_of
 from qlib_shadow_runner.stages.ledger_step import keep_ledger
+from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +158,10 @@ def retried(data: Path, code: int, **fields: Any) -> dict[str, Any]:
 
 
 def test_an_attempt_at_the_ledger_leaves_what_is_known_of_the_training(data: Path, tmp_path: Path):
-    """Its protection, code and limits: a retry, also in another image, finds a golden run."""
+    """Its protection, code and limits: a retry, also in another image, finds a golden run.
+
+    The run has failed, and its model and signals are those of any other run.
+    """
     shutil.copytree(data, volume := tmp_path / "data", symlinks=True)
     before = json.loads((volume / ARTIFACTS / "one/RUN_METADATA.json").read_text())
     failed = retried(volume, ExitCode.BAD_CONFIG, capital=-1)  # it ends before its child begins
@@ -162,6 +169,11 @@ def test_an_attempt_at_the_ledger_leaves_what_is_known_of_the_training(data: Pat
     assert {key: failed[key] for key in known} == {key: before[key] for key in known}
     assert failed["stages"]["ledger"]["network_guard"] == []
     assert brought(a_copy(volume, tmp_path), volume).night().facts.golden == "passed"
+    assert failed["status"] == "failed"
+    [row] = current_runs(Volume(volume))
+    assert (row["status"], row["trained"], row["reason"]) == ("failed", True, "InvalidSpec")
+    assert signal_file(Volume(volume), row) == volume / ARTIFACTS / "one/signals_ranked.parquet"
+    assert [one.model for one in models_of([row], LiveSignals({}))] == ["one"]
     done = retried(volume, ExitCode.DONE)
     assert {key: done[key] for key in known} == {key: before[key] for key in known}
     assert main(["verify", str(volume / ARTIFACTS / "one"), "--data", str(volume)]) == 0
