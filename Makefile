@@ -187,13 +187,12 @@ chaos: .venv/.ready ## Kill and cut for long: downloads, training, operators, AP
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/archive/test_whole_archives.py -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/dataset/prices -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/contract tests/unit/runner/plugins tests/unit/runner/pickles -k random $(ARGS)
-	$(CHAOS) $(BIN)/pytest tests/unit/runner/ledger -k random $(ARGS)
+	$(CHAOS) $(BIN)/pytest tests/unit/runner/ledger -k "random or race" $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/cli/test_damage_in_other_runs.py \
 		tests/unit/runner/stages/test_stopping_in_every_phase.py $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/adopt tests/unit/runner/workflow -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/runner/hostile tests/unit/runner/dataset/archive/test_hostile_answers.py \
 		tests/unit/operator/test_hostile_values.py $(ARGS)
-	$(CHAOS) $(BIN)/pytest tests/unit/runner/ledger -k random $(ARGS)
 	$(CHAOS) $(BIN)/pytest tests/unit/operator/model tests/chaos $(ARGS)
 
 clean: ## Remove the environment and the caches of the checkout; never touches data/

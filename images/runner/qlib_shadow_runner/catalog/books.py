@@ -70,7 +70,7 @@ def ledgers_folder(volume: Volume) -> Path:
 def dataset_of(volume: Volume, folder: Path) -> Dataset | None:
     """Return the dataset that the last run of a book named; None where it is not on the volume."""
     try:
-        documents = [entry.document for entry in Chain.read(folder).entries]
+        documents = [entry.document for entry in Chain.read(folder, scores=False).entries]
         path = documents[-1]["run"]["dataset"] if documents else ""
         found = real_path(volume.locate(str(path)))
         volume.name(found)  # refuses a link out of the volume
@@ -91,7 +91,7 @@ def book_tables(volume: Volume, faults: dict[Path, str]) -> Mapping[str, pa.Tabl
         if one.is_damaged:
             faults[ledgers / name] = f"is damaged ({one.sentence})"
             continue
-        chain = Chain.read(ledgers / name)
+        chain = Chain.read(ledgers / name, scores=False)
         for table, parts in found.items():
             parts.append(table_of(chain, table))
     tables = {f"{PREFIX}{name}": pa.concat_tables(parts) for name, parts in found.items()}

@@ -83,10 +83,11 @@ class Chain:
     """The hash of the last entry's bytes, or of BOOK.json while there is none."""
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: Path, *, scores: bool = True) -> Self:
         """Return the chain in a book's folder; raises StageError(LEDGER_DAMAGED) where it does not hold.
 
-        FileNotFoundError where there is no book: no folder, or one in which nothing has begun.
+        FileNotFoundError where there is no book: no folder, or one in which nothing has begun. Without
+        `scores`, documents have no signals: a thousand days of 5,000 would take a gigabyte.
         """
         folder = folder.absolute()
         listed = [(day, kind, path) for kind in FOLDERS for day, path in _listed(folder, kind)]
@@ -98,7 +99,7 @@ class Chain:
                 raise damaged(folder / BOOK_FILE, f"is missing, and {listed[0][2]} is there") from None
             raise
         chain = cls(cast("BookDocument", document), (), sha256)
-        reader = _Reader(folder, chain.book["rules"], sha256)
+        reader = _Reader(folder, chain.book["rules"], sha256, scores=scores)
         entries = tuple(reader.entry(*one) for one in listed)
         return cls(chain.book, entries, reader.head)
 
@@ -140,6 +141,7 @@ class _Reader:
     rules: dict[str, Any]
     """The rules of the era."""
     head: str
+    scores: bool
     number: int = 0
     era: int = 1
     last: str = BOOK_FILE
@@ -157,6 +159,8 @@ class _Reader:
         if fault is not None:
             raise damaged(self.folder / path, fault)
         self.number, self.head, self.last, self.kind, self.day = self.number + 1, sha256, path, kind, day
+        if kind == DECISION and not self.scores:
+            document |= {"scores": {}, "expected": {}}
         return Entry(kind, day, document, sha256, path)
 
     def _fault(self, document: dict[str, Any], day: date, kind: str) -> str | None:

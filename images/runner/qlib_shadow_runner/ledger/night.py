@@ -42,7 +42,8 @@ class Recorded:
     """How the night ended; every way is a success of the stage."""
 
     decision: DayDocument | None
-    """The decision of the night's day as the book has it; None where the book is ahead and has none."""
+    """The decision of the night's day as the book has it, without signals where it was there already; None
+    where the book is ahead and has none."""
     new: bool
     """Whether this call recorded it."""
     head: str
@@ -116,10 +117,10 @@ class _Work:
         """Return the book's chain; begin the book where there is none."""
         folder = self.night.folder
         try:
-            chain = Chain.read(folder)
+            chain = Chain.read(folder, scores=False)
         except FileNotFoundError:
             begin(folder, self._book())
-            chain = Chain.read(folder)
+            chain = Chain.read(folder, scores=False)
         self._require_own(chain.book)
         remove_drafts(folder)
         return chain

@@ -186,7 +186,7 @@ def overview(folder: Path) -> Overview:
 def overview_and_chain(folder: Path) -> tuple[Overview, Chain | None]:
     """Return the overview with the chain that it was made from; of a damaged book there is none."""
     try:
-        chain = Chain.read(folder)
+        chain = Chain.read(folder, scores=False)
         if chain.book["book"] == folder.name:
             return _of_chain(chain, folder), chain
         what = f"{BOOK_FILE} is of another book, {one_line(chain.book['book'], 80)}"

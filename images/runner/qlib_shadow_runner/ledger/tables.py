@@ -46,7 +46,7 @@ def table_of(chain: Chain, table: str) -> pa.Table:
 
 def write_tables(folder: Path) -> list[str]:
     """Make the tables of the book in a folder; return the names of those that were not as they should be."""
-    chain = Chain.read(folder)
+    chain = Chain.read(folder, scores=False)
     made = {name: _content(chain, name) for name in SCHEMAS}
     stale = [name for name, content in made.items() if _there(folder, name) != content]
     if stale:

@@ -114,6 +114,8 @@ class RunOfTheNight:
         if table.empty:
             raise incomplete(f"{self.evidence.signals_path.name} has no rows")
         rows: pd.DataFrame = table[table["date"] == table["date"].max()]
+        if not all(map(math.isfinite, rows["score"].tolist())):
+            raise incomplete(f"{self.evidence.signals_path.name} ends with scores that are no finite numbers")
         return rows.sort_values("rank", ignore_index=True)
 
     @cached_property
@@ -261,7 +263,7 @@ def incomplete(what: str) -> StageError:
     """Return the error of a run folder in which something is missing that the qrun stage leaves."""
     return StageError(
         Reason.OUTPUT_INCOMPLETE,
-        f"{what}, and the ledger needs it. Apply the run again under a new name.",
+        f"{what}, so the ledger cannot record the night. Apply the run again under a new name.",
     )
 
 

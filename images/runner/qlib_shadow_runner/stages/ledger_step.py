@@ -40,7 +40,7 @@ def keep_ledger(folder: Path, mount: Path, identity: Identity, spec: LedgerSpec)
 
 def ledger_result(night: Night, recorded: Recorded) -> LedgerResult:
     """Return what the resource shows of the book; what is not known is absent."""
-    chain = Chain.read(night.folder)
+    chain = Chain.read(night.folder, scores=False)
     upto = next((n for n, one in enumerate(chain.entries, 1) if one.sha256 == recorded.head), 0)
     found = LedgerResult(
         book=night.folder.name,

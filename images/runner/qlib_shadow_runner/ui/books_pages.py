@@ -14,7 +14,7 @@ from qlib_shadow_runner.ledger.documents import MEANS
 from qlib_shadow_runner.ledger.portfolio import Portfolio, read_portfolio, total_of
 from qlib_shadow_runner.report.book.page import TONES, book_body, book_page, gain, money
 from qlib_shadow_runner.report.formats import signed, tone
-from qlib_shadow_runner.texts import is_number, one_line
+from qlib_shadow_runner.texts import ended, is_number, one_line
 from qlib_shadow_runner.ui.own_command import BusyError
 from qlib_shadow_runner.ui.pages import page
 
@@ -54,7 +54,7 @@ class BooksPages:
                 total=total_of(overviews),
                 portfolio=portfolio,
                 known={one.book: one for one in overviews},
-                faults=[one for one in (self.table.fault, fault) if one],
+                faults=[ended(one) for one in (self.table.fault, fault) if one],
                 view=BooksView(),
             )
         )
@@ -62,7 +62,9 @@ class BooksPages:
     def book(self, request: Request) -> Response:
         """Return the page of one book."""
         view = self._view(request)
-        return HTMLResponse(page("book.html.j2", here="books", name=view.overview.book, body=book_body(view)))
+        about = view.overview
+        values = {"name": about.book, "damaged": about.is_damaged, "body": book_body(view)}
+        return HTMLResponse(page("book.html.j2", here="books", **values))
 
     def file(self, request: Request) -> Response:
         """Return the page of one book as a file that needs nothing else."""
@@ -75,7 +77,7 @@ class BooksPages:
         try:
             found, fault = self.command.json("ledger", "diff", name), None
         except (StageError, BusyError) as error:
-            found, fault = None, str(error)
+            found, fault = None, ended(str(error))
         parts = [(part, MEANS[part], value) for part, value in found["parts"].items()] if found else []
         content = page(
             "difference.html.j2",

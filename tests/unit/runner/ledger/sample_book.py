@@ -37,6 +37,8 @@ class SampleBook:
     account: Account = field(default_factory=lambda: Account(0.0))
     due: list[Order] = field(default_factory=list)
     decided: date | None = None
+    first: date | None = None
+    """The day of the first decision."""
     late: bool = False
     previous: str = ""
     number: int = 0
@@ -133,11 +135,12 @@ class SampleBook:
                 "drawdown": 0.0,
                 "dayReturn": None,
             },
-            "peakSince": f"{FIRST}",
+            "peakSince": f"{self.first or day}",
             "promise": {"mean": 0.0004, "deviation": 0.009, "days": 750},
             "notes": [],
             **more,
         }
+        self.first = self.first or day
         self.due, self.decided, self.late = ([] if late else orders), day, late
         return self._append(DAYS, day, document)
 

@@ -132,7 +132,7 @@ def test_the_drawdown_of_the_last_day_is_that_of_the_book(tmp_path: Path):
     book = write_book(tmp_path, nights=9)
     about = overview(book.folder)
     assert -drawdowns(about)[-1] == pytest.approx(about.drawdown)
-    halts.resume(book.folder, "it may begin anew", datetime(2026, 11, 12, 23, tzinfo=UTC))
+    halts.resume(book.folder, "it may begin again", datetime(2026, 11, 12, 23, tzinfo=UTC))
     for day in weekdays(12, FIRST)[9:]:
         book.fill(day)
         book.decide(day, peakSince="2026-11-12")

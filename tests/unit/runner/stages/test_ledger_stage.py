@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -318,6 +319,14 @@ def test_signals_that_are_gone_are_one_sentence(data: Path, tmp_path: Path):
     with pytest.raises(StageError, match="Apply the run again") as refused:
         brought(folder, data).night()
     assert refused.value.reason == "OutputIncomplete"
+
+
+def test_a_score_without_a_number_is_refused(data: Path, tmp_path: Path):
+    """An entry has finite numbers alone, and no order can follow from another one."""
+    folder = a_copy(data, tmp_path)
+    rewrite_signals(folder, lambda table: table.assign(score=math.inf))
+    with pytest.raises(StageError, match="ends with scores that are no finite numbers"):
+        brought(folder, data).night()
 
 
 def test_capital_comes_from_spec_portfolio_or_the_book_itself(data: Path, tmp_path: Path):

@@ -244,13 +244,13 @@ def _drawdown(axis: Axis, overview: Overview, count: int) -> BookChart | None:
 def drawdowns(overview: Overview) -> list[float]:
     """Return the loss since the highest value on each day, from the start on.
 
-    The peak begins anew with the day on which a kill switch was lifted, as the gate counts.
+    The peak begins again with the day on which a kill switch was lifted, as the gate counts.
     """
-    anew = {one.get("resumedDay") for one in overview.halts}
+    restarts = {one.get("resumedDay") for one in overview.halts}
     peak = overview.capital or overview.days[0].nav
     losses = [0.0]
     for day in overview.days:
-        peak = day.nav if day.day in anew else max(peak, day.nav)
+        peak = day.nav if day.day in restarts else max(peak, day.nav)
         losses.append(day.nav / peak - 1 if peak > 0 else 0.0)
     return losses
 

@@ -27,7 +27,7 @@ from qlib_shadow_runner.report.book.contents import (
 from qlib_shadow_runner.report.formats import FILTERS
 from qlib_shadow_runner.storage.files import write_atomically
 from qlib_shadow_runner.storage.untrusted import why_unreadable
-from qlib_shadow_runner.texts import ABSENT, is_number, one_line, with_minus
+from qlib_shadow_runner.texts import ABSENT, ended, is_number, one_line, with_minus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,7 +90,7 @@ class BookView:
         """Return the state in one sentence."""
         about = self.overview
         day = f"{word(about.decided)}: " if about.decided and not about.halt else ""
-        return f"{day}{one_line(about.sentence, SENTENCE * 2)}"
+        return ended(f"{day}{one_line(about.sentence, SENTENCE * 2)}")
 
     @property
     def halt(self) -> Mapping[str, str] | None:
