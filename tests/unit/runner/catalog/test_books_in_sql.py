@@ -65,7 +65,7 @@ def test_each_view_has_its_columns_with_books_and_without(data: Path, tmp_path: 
             assert table.column_names == list(FIELDS if view == "books" else COLUMNS[view[len("ledger_") :]])
     assert [view for view, table in with_books.items() if not table.num_rows] == []
     assert {table.num_rows for table in without.values()} == {0}
-    assert ask(tmp_path / "nothing", "from books, ledger_nav") == []
+    assert ask(tmp_path / "nothing", "select day from books join ledger_nav using (book)") == []
 
 
 def test_books_are_rows_with_their_namespace(data: Path, ask: Ask):
