@@ -154,7 +154,7 @@ def stage_record(metadata: Mapping[str, object], stage: Stage) -> Mapping[str, o
 def is_trained(metadata: Mapping[str, object]) -> bool:
     """Return whether a run has left model and signals, however the stages after its training have ended.
 
-    A run is complete when all of its stages are done; who goes on from its model or signals asks this instead.
+    A run is complete when all of its stages are done; readers of its model or signals ask this instead.
     """
     trained = (stage_record(metadata, stage) for stage, row in STAGES.items() if row.trains)
     return metadata.get("status") == COMPLETE or any(one.get("exit_code") == ExitCode.DONE for one in trained)

@@ -58,14 +58,9 @@ def _track(chain: Chain, run: RunOfTheNight) -> Tracking | None:
         scores=_scores(run.evidence.signals[0], chain.entries[0].day),
         costs=run.rules.costs,
         strategy=run.rules.targets,
-        fill_at="open" if _exchange(run).get("deal_price") == "open" else "close",
+        fill_at="open" if run.backtested["exchange"]["deal_price"] == "open" else "close",
     )
     return track(chain.entries, chain.rules[0], run.quotes, tonight)
-
-
-def _exchange(run: RunOfTheNight) -> Mapping[str, Any]:
-    found = run.metadata["exchange"]
-    return found if isinstance(found, dict) else {}
 
 
 def _scores(signals: pd.DataFrame, first: date) -> dict[date, Mapping[str, float]]:

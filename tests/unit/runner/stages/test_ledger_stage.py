@@ -351,18 +351,55 @@ def test_coverage_counts_traded_instruments_without_a_signal(data: Path, tmp_pat
     ("edit", "words"),
     [
         (lambda found: found.pop("signals_sha256"), "RUN_METADATA.json lacks signals_sha256"),
-        (lambda found: found.pop("strategy"), "RUN_METADATA.json lacks strategy"),
+        (lambda found: found.pop("market"), "RUN_METADATA.json lacks market"),
         (
             lambda found: found.update(dataset_resolved_path="/data/qlib/gone"),
             "there is no ",
         ),
     ],
-    ids=["hash", "strategy", "dataset"],
+    ids=["hash", "market", "dataset"],
 )
 def test_a_missing_piece_is_one_sentence(data: Path, tmp_path: Path, edit: Edit, words: str):
     """And nothing is written."""
     with pytest.raises(StageError, match=words):
         brought(a_copy(data, tmp_path, edit), data).night()
+
+
+FORGED: dict[str, Any] = {
+    "strategy": {"topk": 3, "n_drop": -3, "risk_degree": 1e6},
+    "exchange": {"open_cost": -1, "close_cost": -1, "min_cost": -5, "trade_unit": 1},
+    "backtest": 7,
+    "model_age_days": -50,
+    "signals_sha256": "f" * 64,
+    "dataset_source": "prices content=1",
+}
+
+
+def test_gates_and_rules_follow_from_files_and_not_from_what_the_metadata_tell(data: Path, tmp_path: Path):
+    """Which the training can write: from the vetted workflow, signals, model and the dataset's manifest."""
+    honest = brought(a_copy(data, tmp_path), data).night()
+    shutil.rmtree(tmp_path / "one")
+    forged = brought(a_copy(data, tmp_path, lambda found: found.update(FORGED)), data).night()
+    assert (forged.rules, forged.run) == (honest.rules, honest.run)
+    told = (forged.facts.model_age_days, forged.facts.synthetic, forged.facts.coverage)
+    assert told == (0, True, 1.0)
+    assert (forged.facts.golden, forged.facts.signals) == ("failed", "failed")
+    assert "do not hash to what RUN_METADATA.json says" in forged.facts.signals_why
+
+
+def test_a_list_of_outputs_that_is_none_fails_the_golden_run(data: Path, tmp_path: Path):
+    """And is no error of the program."""
+    folder = a_copy(data, tmp_path, lambda found: found.update(outputs=["model/model.txt"]))
+    assert brought(folder, data).night().facts.golden == "failed"
+
+
+def test_a_workflow_that_no_run_can_have_is_one_sentence(data: Path, tmp_path: Path):
+    """The ranges of a workflow hold for the rules that follow from it."""
+    folder = a_copy(data, tmp_path)
+    text = (folder / "workflow.yaml").read_text()
+    (folder / "workflow.yaml").write_text(text.replace("open_cost: 0.0005", "open_cost: -0.5"))
+    with pytest.raises(StageError, match=r"workflow.yaml is not one that a run can have: .*open_cost"):
+        brought(folder, data).night()
 
 
 def test_signals_that_are_gone_are_one_sentence(data: Path, tmp_path: Path):
