@@ -30,7 +30,7 @@ from qlib_shadow_runner.runs.result import make_result, now
 from qlib_shadow_runner.runs.values import whole
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.stages.download import download
-from qlib_shadow_runner.stages.ledger import ledger
+from qlib_shadow_runner.stages.ledger import ledger, refuse_ledger
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 from qlib_shadow_runner.stages.qrun import qrun
 from qlib_shadow_runner.stages.stage_end import StageEnd
@@ -173,6 +173,8 @@ def _work(stage_input: StageInput, folder: RunFolder, supervisor: Supervisor, te
             scratch=scratch,
             environ=child_environment(stage_input.environ, threads=limits.threads, scratch=str(scratch)),
         )
+        if stage_input.stage is stage_input.stages[0]:
+            refuse_ledger(context)
         return WORK[stage_input.stage](context)
 
 

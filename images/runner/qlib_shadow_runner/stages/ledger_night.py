@@ -17,10 +17,10 @@ from qlib_shadow_runner.errors import DamagedFileError, StageError
 from qlib_shadow_runner.export.ranked_signals import signals_sha256
 from qlib_shadow_runner.ledger.gates import RunFacts
 from qlib_shadow_runner.ledger.night import Night
-from qlib_shadow_runner.ledger.portfolio import capital_of
+from qlib_shadow_runner.ledger.own import capital_asked, require_book
 from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.runs.values import number, text
-from qlib_shadow_runner.stages.ledger_rules import rules_of
+from qlib_shadow_runner.stages.ledger_rules import ledger_faults, rules_of
 from qlib_shadow_runner.storage.untrusted import why_unreadable
 from qlib_shadow_runner.training.model_folder import ModelFolder
 from qlib_shadow_runner.training.trained import Unusable
@@ -58,9 +58,15 @@ class RunOfTheNight:
         """Return the run in a folder."""
         return cls(Evidence(folder, mount, before=Stage.LEDGER), identity, spec)
 
+    def check(self) -> None:
+        """Refuse what the first stage of the run refuses, too: before the long checks of the run."""
+        for fault in ledger_faults(self.spec, self.backtested["strategy"]):
+            raise fault
+        require_book(self.spec, self.book.parent, self.identity.namespace)
+
     def night(self) -> Night:
         """Return what the run brings to its book."""
-        rules, (capital, share) = self.rules, self._capital()
+        rules, (capital, share) = self.rules, capital_asked(self.spec, self.book.parent)
         return Night(
             folder=self.book,
             namespace=self.identity.namespace,
@@ -156,12 +162,6 @@ class RunOfTheNight:
             strict=True,
         )
         return {name: value for name, value in rows if math.isfinite(value)}
-
-    def _capital(self) -> tuple[float | None, float | None]:
-        """Return the capital of the spec, or that of the book's share; an existing book needs neither."""
-        if self.spec.capital is not None:
-            return self.spec.capital, None
-        return capital_of(self.book.parent, self.spec.book)
 
     def _told(self) -> dict[str, object]:
         """Return what a decision records of its run."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.ledger.settle import settle_day
 from qlib_shadow_runner.runs.request import Identity
 from qlib_shadow_runner.spec import parse_spec
+from qlib_shadow_runner.stages import steps
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
 from qlib_shadow_runner.stages.ledger_rules import rules_of
 from qlib_shadow_runner.stages.ledger_step import keep_ledger
@@ -434,6 +436,76 @@ def test_capital_comes_from_spec_portfolio_or_the_book_itself(data: Path, tmp_pa
     finally:
         (books / "PORTFOLIO.json").unlink()
     assert (night.capital, night.share) == (250, 0.25)
+
+
+REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"calendar": "XNYX"}, {}, "there is no exchange XNYX; did you mean"),
+    ({"decideBefore": "09:00 America/New_Yorc"}, {}, '"America/New_Yorc" is no time zone; did you mean'),
+    ({"targets": {"nDrop": 999}}, {}, "would replace 999 instruments a day and hold"),
+    ({"capital": None}, {}, "neither is its capital given nor its share in the portfolio file"),
+    ({"book": "us", "capital": 2e6}, {}, "is 2,000,000.00, and the book us has begun with 1,000,000.00"),
+    ({"book": "us"}, {"namespace": "research"}, "the book us belongs to the namespace local; name another"),
+]
+"""Fields of a ledger, what else the run has, and what is said of it."""
+
+
+def request_of(namespace: str = "local", **fields: Any) -> str:
+    """Return the request of a run with other fields in its ledger."""
+    spec = {**SPEC, "ledger": {"book": "early", "capital": 1e6, **fields}}
+    return json.dumps({"name": "two", "namespace": namespace, "uid": "u2", "runId": "two", "spec": spec})
+
+
+@pytest.mark.parametrize(("fields", "other", "sentence"), REFUSALS)
+def test_what_a_person_can_correct_is_refused_before_anything_is_trained(
+    data: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], other: dict[str, Any], sentence: str
+):
+    """Each in one sentence with its remedy; of a book that is there, what does not fit it."""
+    monkeypatch.setenv(ENV_REQUEST, request_of(**other, **fields))
+    arguments = {"ledgers": str(data / ARTIFACTS / "ledgers"), "namespace": other.get("namespace", "local")}
+    with pytest.raises(StageError, match=re.escape(sentence)) as refused:
+        steps.ledger_asked(arguments)
+    assert refused.value.reason == "LedgerRefused"
+    monkeypatch.setenv(ENV_REQUEST, request_of())
+    assert steps.ledger_asked({**arguments, "namespace": "local"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("stage", "dataset"),
+    [("download", {}), ("qrun", {"version": "0123456789ab"})],
+)
+def test_the_first_stage_of_a_run_refuses_its_ledger(tmp_path: Path, stage: str, dataset: dict[str, str]):
+    """Before the data is fetched or looked for, whichever stage is the first one."""
+    request = json.loads(request_of(calendar="XNYX"))
+    request["spec"] = {**request["spec"], "dataset": {"path": SPEC["dataset"]["path"], **dataset}}
+    environ = {
+        **os.environ,
+        ENV_DATA: str(tmp_path),
+        ENV_REQUEST: json.dumps(request),
+        ENV_TERMINATION_LOG: str(tmp_path / "termination-log"),
+    }
+    command = [sys.executable, "-m", "qlib_shadow_runner", "stage", stage]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.BAD_CONFIG, done.stdout + done.stderr
+    result = json.loads((tmp_path / ARTIFACTS / f"two/results/{stage}.json").read_text())
+    assert result["reason"] == "LedgerRefused"
+    assert not (tmp_path / "qlib").exists()
+
+
+@pytest.mark.parametrize(("fields", "other", "sentence"), REFUSALS[:3])
+def test_validate_finds_what_is_wrong_with_a_ledger(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    fields: dict[str, Any],
+    other: dict[str, Any],
+    sentence: str,
+):
+    """Without data or a book."""
+    assert not other
+    spec = json.loads(request_of(**fields))["spec"]
+    document = {"apiVersion": "qlibshadow.io/v1alpha1", "kind": "QlibShadowRun", "metadata": {"name": "two"}}
+    (tmp_path / "run.yaml").write_text(json.dumps(document | {"spec": spec}))
+    assert main(["validate", str(tmp_path / "run.yaml")]) != 0
+    assert sentence in " ".join(capsys.readouterr().err.split())
 
 
 EXCHANGE = {"open_cost": 0.0005, "close_cost": 0.0015, "min_cost": 5, "trade_unit": 100}
