@@ -241,10 +241,10 @@ def _finish(
     }
     stage = stage_input.stage
     ended: dict[str, object] = {}
-    if STAGES[stage].is_closed:
-        record["network_guard"] = list(layers)
     if STAGES[stage].trains:
         ended["network_guard"] = list(layers)  # what protected the training; no later stage replaces it
+    elif STAGES[stage].is_closed:
+        record["network_guard"] = list(layers)
     if not done or stage is stage_input.stages[-1]:
         status = COMPLETE if done else "interrupted" if result["reason"] == Reason.INTERRUPTED else "failed"
         ended |= {"status": status, "reason": result["reason"], "finished_at_utc": result["finishedAt"]}
