@@ -26,11 +26,14 @@ from qlib_shadow_runner.contract import (
     ENV_REQUEST,
     ENV_TERMINATION_LOG,
     ExitCode,
+    Stage,
 )
+from qlib_shadow_runner.contract.deadlines import DEFAULT_SECONDS
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.ranked_signals import encode_signals, read_signals, with_ranks
 from qlib_shadow_runner.ledger.account import Account
+from qlib_shadow_runner.ledger.lock import WAIT_SECONDS
 from qlib_shadow_runner.ledger.night import record_night
 from qlib_shadow_runner.ledger.plan import make_plan
 from qlib_shadow_runner.ledger.quotes import Quotes
@@ -551,6 +554,17 @@ def test_rules_that_do_not_follow_are_refused(
     with pytest.raises(StageError, match=words) as refused:
         rules(tmp_path, strategy, exchange, targets=targets)
     assert refused.value.reason == "LedgerRefused"
+
+
+def test_a_hung_book_is_named_before_the_deadline_of_the_stage():
+    """Three attempts that wait, with the Job's pauses and two minutes for each pod, take less."""
+    pauses, pod, attempts = 10 + 20, 120, 3
+    assert attempts * (WAIT_SECONDS + pod) + pauses < DEFAULT_SECONDS[Stage.LEDGER]
+
+
+def test_a_book_without_a_limit_of_its_own_borrows_nothing(tmp_path: Path):
+    """The default of maxGross is asked, as api.md says."""
+    assert rules(tmp_path, {"topk": 50, "n_drop": 5}, EXCHANGE, targets={}).limits.max_gross == 1
 
 
 def test_another_strategy_is_taken_with_targets_of_ones_own(tmp_path: Path):
