@@ -107,8 +107,8 @@ class ListedRun:
     def _is_abandoned(self) -> bool:
         """Return whether a stage was killed, or no next one has begun.
 
-        A run of this machine waits for no pod, and one of a cluster for no longer than any that may continue: its
-        resource may be deleted, which its folder does not show.
+        A run of this machine waits for no pod, and one of a cluster for no longer than any that may continue:
+        its resource may be deleted, which its folder does not show.
         """
         unheld_for = seconds_without_holder(self.folder)
         if unheld_for is None:
