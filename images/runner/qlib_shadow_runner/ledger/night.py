@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import LedgerPoint, fault_point
 from qlib_shadow_runner.errors import from_os_error
-from qlib_shadow_runner.ledger.book import append, begin, remove_drafts
+from qlib_shadow_runner.ledger.book import append, begin, remove_drafts, sync_book
 from qlib_shadow_runner.ledger.brought import Night
 from qlib_shadow_runner.ledger.chain import Chain, damaged
 from qlib_shadow_runner.ledger.decide import decide, written
@@ -123,6 +123,7 @@ class _Work:
             chain = Chain.read(folder, scores=False)
         self._require_own(chain.book)
         remove_drafts(folder)
+        sync_book(folder)
         return chain
 
     def _book(self) -> BookDocument:

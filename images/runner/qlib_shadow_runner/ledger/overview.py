@@ -15,7 +15,7 @@ from qlib_shadow_runner.contract.spec.ledger import BOOK_NAME
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger import halts
 from qlib_shadow_runner.ledger.chain import Chain
-from qlib_shadow_runner.ledger.entries import BOOK_FILE, DAYS, FILLS, Decision, Verdict
+from qlib_shadow_runner.ledger.entries import BOOK_FILE, CHAIN, Decision, Verdict
 from qlib_shadow_runner.ledger.record import Day, Record, days_of, drawdown_of, record_of
 from qlib_shadow_runner.runs import values
 from qlib_shadow_runner.storage.untrusted import is_folder, names_in, status_of, why_unreadable
@@ -219,7 +219,7 @@ def when(moment: str | None) -> str:
 
 def _is_book(ledgers: Path, name: str) -> bool:
     return is_folder(ledgers, name) and any(
-        _is_there(ledgers, f"{name}/{part}") for part in (BOOK_FILE, DAYS, FILLS)
+        _is_there(ledgers, f"{name}/{part}") for part in (BOOK_FILE, CHAIN)
     )
 
 
