@@ -242,7 +242,7 @@ def _numbers(folder: Path, *, has_begun: bool) -> list[int]:
             raise damaged(folder / CHAIN, f"is missing, and {BOOK_FILE} is there") from None
         return []
     except OSError as error:
-        raise _unreadable(folder / CHAIN, error) from error
+        raise unreadable(folder / CHAIN, error) from error
     names = [one for one in names if not one.startswith(".")]
     for one in names:
         if not NAME.fullmatch(one) or one == NOUGHT:
@@ -283,10 +283,10 @@ def _whole(folder: Path, path: str, kind: FileKind) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise _unreadable(folder / path, error) from error
+        raise unreadable(folder / path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> StageError:
+def unreadable(path: Path, error: OSError) -> StageError:
     """Return the error of a file that is not as it should be, or of a volume that does not answer."""
     if isinstance(error, DamagedFileError):
         return damaged(error.path, error.fault)

@@ -86,7 +86,8 @@ class _Work:
         if chain.entries and self.night.day < chain.entries[-1].day:
             return self._behind(chain)
         self._require_days(chain)
-        halts = (*history(self.night.folder), *filter(None, [halt_of(self.night.folder)]))
+        on = halt_of(self.night.folder)  # before the history: what is lifted meanwhile is in one of the two
+        halts = (*history(self.night.folder), *filter(None, [on]))
         before = len(chain.entries)
         chain = self._reconciled(chain, halts)
         fault_point(LedgerPoint.RECONCILED)
