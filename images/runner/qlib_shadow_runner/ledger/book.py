@@ -9,13 +9,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import LedgerPoint, fault_point
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.ledger.chain import DECISION, ENTRY, FOLDERS, SUFFIX, Entry, damaged
+from qlib_shadow_runner.ledger.chain import DECISION, ENTRY, FOLDERS, SUFFIX, damaged, entry_of
 from qlib_shadow_runner.ledger.entries import (
     BOOK_FILE,
     DAYS,
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
     from typing import Any
+
+    from qlib_shadow_runner.ledger.entry import Entry
 
 NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -63,7 +64,7 @@ def append(folder: Path, document: Mapping[str, Any]) -> Entry:
     if not write_new(folder / path, content) and _there(folder, path) != content:
         said = f"another run has written {folder / path} meanwhile. This one is tried again."
         raise StageError(Reason.LEDGER_LOCKED, said)
-    return Entry(kind, date.fromisoformat(day), dict(document), hashlib.sha256(content).hexdigest(), path)
+    return entry_of(folder, path, document, hashlib.sha256(content).hexdigest())
 
 
 def require_form(document: Mapping[str, Any], form: type) -> None:
