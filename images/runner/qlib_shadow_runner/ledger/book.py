@@ -11,13 +11,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import LedgerPoint, fault_point
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.ledger.chain import ENTRY, Entry, damaged, form_of
+from qlib_shadow_runner.ledger.chain import ENTRY, damaged, entry_of, form_of
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, CHAIN, HALTS, BookDocument, encode, name_of
 from qlib_shadow_runner.ledger.forms import misfit
 from qlib_shadow_runner.storage.drafts import abandoned_drafts, draft_of, remove_all
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
     from typing import Any
+
+    from qlib_shadow_runner.ledger.entry import Entry
 
 NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -56,8 +57,7 @@ def append(folder: Path, document: Mapping[str, Any]) -> Entry:
             said = f"another run has written {folder / path} meanwhile. This one is tried again."
             raise StageError(Reason.LEDGER_LOCKED, said)
         sync_folder(folder / CHAIN)
-    sha256 = hashlib.sha256(content).hexdigest()
-    return Entry(document["kind"], date.fromisoformat(document["day"]), dict(document), sha256, path)
+    return entry_of(folder, path, document, hashlib.sha256(content).hexdigest())
 
 
 def sync_book(folder: Path) -> None:

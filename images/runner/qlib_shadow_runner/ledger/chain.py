@@ -15,13 +15,12 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.strict_json import parse_json
 from qlib_shadow_runner.errors import DamagedFileError, StageError, from_os_error
-from qlib_shadow_runner.ledger.account import Account
 from qlib_shadow_runner.ledger.entries import (
     BOOK_FILE,
     CHAIN,
@@ -31,11 +30,13 @@ from qlib_shadow_runner.ledger.entries import (
     FillDocument,
     name_of,
 )
+from qlib_shadow_runner.ledger.entry import Entry, brief_of
 from qlib_shadow_runner.ledger.forms import misfit
 from qlib_shadow_runner.ledger.rules import Rules, sha256_of_rules
 from qlib_shadow_runner.storage.untrusted import DOCUMENT, MIB, FileKind, fault_of, names_in, read_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 DECISION: Final = "decision"
@@ -60,26 +61,6 @@ def damaged(path: str | Path, fault: str) -> StageError:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One file of the chain."""
-
-    kind: str
-    """decision or fills."""
-    day: date
-    document: dict[str, Any]
-    """entries.DayDocument or entries.FillDocument."""
-    sha256: str
-    """The hash of the file's bytes, which the next entry holds."""
-    path: str
-    """Below the book's folder, such as chain/000007.json."""
-
-    @property
-    def account(self) -> Account:
-        """Return the account at the close of the day."""
-        return Account.read(self.document["account"])
-
-
-@dataclass(frozen=True)
 class Chain:
     """A whole chain that holds: by day, a day's fills before its decision."""
 
@@ -89,11 +70,10 @@ class Chain:
     """The hash of the last entry's bytes, or of BOOK.json while there is none."""
 
     @classmethod
-    def read(cls, folder: Path, *, scores: bool = True) -> Self:
+    def read(cls, folder: Path) -> Self:
         """Return the chain in a book's folder; raises StageError(LEDGER_DAMAGED) where it does not hold.
 
-        FileNotFoundError where there is no book: no folder, or one in which nothing has begun. Without
-        `scores`, documents have no signals: a thousand days of 5,000 would take a gigabyte.
+        FileNotFoundError where there is no book: no folder, or one in which nothing has begun.
         """
         folder = folder.absolute()
         count = _count(folder)
@@ -105,7 +85,7 @@ class Chain:
             raise
         count = count or _count(folder, has_begun=True)
         chain = cls(cast("BookDocument", document), (), sha256)
-        reader = _Reader(folder, chain.book["rules"], sha256, scores=scores)
+        reader = _Reader(folder, chain.book["rules"], sha256)
         entries = tuple(reader.entry(number) for number in range(1, count + 1))
         return cls(chain.book, entries, reader.head)
 
@@ -135,7 +115,7 @@ class Chain:
 
     @property
     def _rules(self) -> list[dict[str, Any]]:
-        later = (one.document["rules"] for one in self.decisions)
+        later = (one.brief["rules"] for one in self.decisions)
         return [self.book["rules"], *(one for one in later if one is not None)]
 
 
@@ -147,7 +127,6 @@ class _Reader:
     rules: dict[str, Any]
     """The rules of the era."""
     head: str
-    scores: bool
     number: int = 0
     era: int = 1
     last: str = BOOK_FILE
@@ -166,9 +145,7 @@ class _Reader:
         if fault is not None:
             raise damaged(self.folder / path, fault)
         self.number, self.head, self.last, self.kind, self.day = number, sha256, path, kind, day
-        if kind == DECISION and not self.scores:
-            document |= {"scores": {}, "expected": {}}
-        return Entry(kind, day, document, sha256, path)
+        return entry_of(self.folder, path, document, sha256)
 
     def _fault(self, document: dict[str, Any], number: int, day: date) -> str | None:
         kind = document["kind"]
@@ -202,6 +179,13 @@ class _Reader:
         if document["rulesSha256"] != sha256_of_rules(self.rules):
             return "has a rulesSha256 that is not that of its rules"
         return None
+
+
+def entry_of(folder: Path, path: str, document: Mapping[str, Any], sha256: str) -> Entry:
+    """Return the entry of a file in a book's folder, whose bytes have that hash."""
+    day = date.fromisoformat(document["day"])
+    whole = partial(_read_again, folder.absolute(), path, sha256)
+    return Entry(document["kind"], day, brief_of(document), sha256, path, whole)
 
 
 def last_day(folder: Path) -> date | None:
@@ -275,6 +259,19 @@ def _read(folder: Path, path: str) -> tuple[dict[str, Any], str]:
         kinds = " or ".join(FORMS)
         raise damaged(folder / path, f"has the kind {document['kind']}, and an entry is of {kinds}")
     return document, hashlib.sha256(content).hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _read_again(folder: Path, path: str, sha256: str) -> dict[str, Any]:
+    """Return the document of a file that was read before; the last few stay, for what asks for neighbours."""
+    try:
+        content = _whole(folder, path, ENTRY)
+    except FileNotFoundError:
+        raise damaged(folder / path, "was there and is gone") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise damaged(folder / path, "was changed after it was read")
+    found: dict[str, Any] = json.loads(content)
+    return found
 
 
 def _whole(folder: Path, path: str, kind: FileKind) -> bytes:

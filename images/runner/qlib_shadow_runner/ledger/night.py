@@ -44,18 +44,22 @@ class Recorded:
     """How the night ended; every way is a success of the stage."""
 
     decision: DayDocument | None
-    """The decision of the night's day as the book has it, without signals where it was there already; None
-    where the book is ahead and has none."""
+    """The decision of the night's day as the book has it; None where the book is ahead and has none."""
     new: bool
     """Whether this call recorded it."""
-    head: str
-    """The hash of the chain's last entry, after this call."""
+    chain: Chain
+    """The chain after this call, so that it is read once a night."""
     reconciled: int
     """The trading days that this call reconciled."""
     sentence: str
     """What happened, for the run's message."""
     notes: tuple[str, ...] = ()
     """What a person should know besides, in sentences."""
+
+    @property
+    def head(self) -> str:
+        """Return the hash of the chain's last entry."""
+        return self.chain.head
 
 
 def record_night(night: Night, dataset: Dataset) -> Recorded:
@@ -102,12 +106,13 @@ class _Work:
         found = self._decided(chain)
         fault_point(LedgerPoint.PLANNED)
         self.still_held()
-        entry = append(self.night.folder, found.document)
+        reconciled = len(chain.entries) - before
+        chain = chain.with_entry(append(self.night.folder, found.document))
         return Recorded(
             decision=found.document,
             new=True,
-            head=entry.sha256,
-            reconciled=len(chain.entries) - before,
+            chain=chain,
+            reconciled=reconciled,
             sentence=f"book {self.name}: {found.sentence}",
             notes=(*self._notes_on_capital(chain), *found.document["notes"]),
         )
@@ -126,10 +131,10 @@ class _Work:
         """Return the book's chain; begin the book where there is none."""
         folder = self.night.folder
         try:
-            chain = Chain.read(folder, scores=False)
+            chain = Chain.read(folder)
         except FileNotFoundError:
             begin(folder, self._book())
-            chain = Chain.read(folder, scores=False)
+            chain = Chain.read(folder)
         self._require_own(chain.book)
         remove_drafts(folder)
         sync_book(folder)
@@ -227,14 +232,14 @@ class _Work:
                 f"this run has other signals for {day} than run {run.get('runId')}, whose decision stays"
             )
         said = f"book {self.name}: the decision of {day} is recorded already, by run {run.get('runId')}"
-        return Recorded(document, new=False, head=chain.head, reconciled=0, sentence=said, notes=tuple(notes))
+        return Recorded(document, new=False, chain=chain, reconciled=0, sentence=said, notes=tuple(notes))
 
     def _behind(self, chain: Chain) -> Recorded:
         last = chain.entries[-1].day
         said = (
             f"book {self.name}: it has come to {last}, and nothing is decided for {self.night.day} afterwards"
         )
-        return Recorded(None, new=False, head=chain.head, reconciled=0, sentence=said)
+        return Recorded(None, new=False, chain=chain, reconciled=0, sentence=said)
 
     def _notes_on_capital(self, chain: Chain) -> list[str]:
         began, asked = chain.book["capital"], self.night.capital
