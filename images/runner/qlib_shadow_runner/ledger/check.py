@@ -95,8 +95,12 @@ def _findings(chain: Chain, quotes: Quotes | None) -> Iterator[str]:
         if hashlib.sha256(encode(entry.document)).hexdigest() != entry.sha256:
             yield f"{entry.path} is not written as a book writes its entries"
         check = _decision if entry.kind == DECISION else _trading_day
-        for field, recorded, expected in check(before, entry, quotes):
-            yield f"{entry.path}: {field} is {shown(recorded)}, and {shown(expected)} follows from the rest"
+        try:
+            for field, recorded, expected in check(before, entry, quotes):
+                told = f"{field} is {shown(recorded)}, and {shown(expected)} follows from the rest"
+                yield f"{entry.path}: {told}"
+        except StageError as error:  # its rules name an exchange or a time zone that there is none of
+            yield f"{entry.path}: {error.message}"
         before = before.with_entry(entry)
 
 
@@ -167,6 +171,7 @@ def _of_lateness(document: Mapping[str, Any], rules: Rules) -> Iterator[Differen
         is_late = False
     else:
         moment = datetime.fromisoformat(written)
+        deadline(rules.decide_before, moment.date())  # refuses an unknown time zone
         there = moment.astimezone(ZoneInfo(parts_of_deadline(rules.decide_before)[2])).date()
         if deadline(rules.decide_before, there) != moment or there.isoformat() <= document["day"]:
             yield "decideBefore", written, f"{rules.decide_before} of a later day"

@@ -6,6 +6,7 @@ The declarations in `entries`, `rules` and `account` are the one place that says
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +15,11 @@ from functools import cache
 from typing import Any, Final, TypedDict, Union, get_args, get_origin
 
 from qlib_shadow_runner.contract.kinds import shown
+from qlib_shadow_runner.contract.spec.ledger import DECIDE_BEFORE, Delisted, FillAt, Unfilled, Weights
 from qlib_shadow_runner.ledger.account import Fill, Order
 from qlib_shadow_runner.ledger.entries import BookDocument, DayDocument, Decision, FillDocument
 from qlib_shadow_runner.ledger.exchange import BUY, SELL
-from qlib_shadow_runner.ledger.rules import Rules
+from qlib_shadow_runner.ledger.rules import Costs, Rules, Targets
 from qlib_shadow_runner.runs import values
 
 
@@ -41,6 +43,26 @@ class Moment(str):
 
 class Positive(float):
     """A number above zero."""
+
+    __slots__ = ()
+
+
+class NotNegative(float):
+    """A number of at least zero."""
+
+    __slots__ = ()
+
+
+class Count(int):
+    """How many there are, or none."""
+
+
+class AtLeastOne(int):
+    """How many there are."""
+
+
+class Deadline(str):
+    """A time of day and its time zone."""
 
     __slots__ = ()
 
@@ -71,6 +93,18 @@ class _Account(TypedDict):
 
 FORMS: Final[Mapping[type, Mapping[str, Any]]] = {
     BookDocument: {"rules": Rules, "createdAt": Moment},
+    Costs: {
+        **dict.fromkeys(("open_cost", "close_cost", "min_cost", "impact_cost", "slippage_bps"), NotNegative),
+        "trade_unit": AtLeastOne | None,
+    },
+    Targets: {"topk": AtLeastOne, "n_drop": Count, "hold_days": Count, "weights": Weights | None},
+    Rules: {
+        "fill_at": FillAt,
+        "unfilled": Unfilled,
+        "delisted": Delisted,
+        "slices": AtLeastOne,
+        "decide_before": Deadline | None,
+    },
     Order: {"side": Side, "priced": DayOrNone},
     Fill: {"side": Side},
     DayDocument: {
@@ -96,10 +130,16 @@ NAMES: Final = {"Mapping": Mapping, "Any": Any}
 """What annotations use that is imported for the type checker alone."""
 MOST: Final = 1e30
 """Of any number, so that no product of some of them is infinite."""
+MANY: Final = 1_000_000
+"""Of what rules count: instruments, slices, days, shares of a lot."""
 WORDS: Final[Mapping[Any, str]] = {
     int: "a whole number",
     float: f"a number of at most {MOST:g}",
     Positive: "a number above 0",
+    NotNegative: "a number of at least 0",
+    Count: f"a whole number from 0 to {MANY:,}",
+    AtLeastOne: f"a whole number from 1 to {MANY:,}",
+    Deadline: "a time of day and a time zone",
     bool: "true or false",
     str: "a text",
     types.NoneType: "null",
@@ -153,6 +193,10 @@ def _fits_other(form: type) -> Callable[[object], bool]:
 FITS: Final[Mapping[Any, Callable[[object], bool]]] = {
     float: _is_number,
     Positive: lambda value: _is_number(value) and value > 1 / MOST,  # type: ignore[operator]
+    NotNegative: lambda value: _is_number(value) and value >= 0,  # type: ignore[operator]
+    Count: lambda value: type(value) is int and 0 <= value <= MANY,
+    AtLeastOne: lambda value: type(value) is int and 1 <= value <= MANY,
+    Deadline: lambda value: isinstance(value, str) and bool(re.fullmatch(DECIDE_BEFORE, value)),
     Day: lambda value: values.day(value) is not None,
     DayOrNone: lambda value: value == "" or values.day(value) is not None,
     Moment: lambda value: str(value).endswith("Z") and values.moment(value) is not None,
