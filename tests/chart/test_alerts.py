@@ -196,6 +196,17 @@ def test_series_of_an_earlier_process_is_superseded(ask: FeatureRequest, alerts:
     assert [one["labels"] for one in answer["found"]] == [{"namespace": "research", "series": "nightly"}]
 
 
+def test_a_book_of_each_week_misses_the_days_between(ask: FeatureRequest, render: Render):
+    """Four trading days are then no alert, a missed week is one."""
+    [group] = render(metrics={"prometheusRule": {"enabled": True, "ledgerMissedDays": 4}})[RULE]["spec"][
+        "groups"
+    ]
+    [expression] = [one["expr"] for one in group["rules"] if one["alert"] == "QlibShadowLedgerNightLost"]
+    for missed, rings in ((4, 0), (5, 1)):
+        [answer] = ask([book("missed_days", missed)], expression)
+        assert len(answer["found"]) == rings
+
+
 def test_schedule_that_never_succeeded_is_named(ask: FeatureRequest, render: Render):
     """Each schedule, in the namespace of its runs."""
     objects = render(

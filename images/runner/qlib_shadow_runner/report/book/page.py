@@ -115,7 +115,7 @@ class BookView:
 
     @property
     def band(self) -> str:
-        """Return where the sum of the returns lies: above or below the promise's band, or as of the record."""
+        """Return where the sum of the returns lies: above or below the promise's band, or as it stands."""
         promise = self.overview.record.promise
         if not promise or not self.overview.record.is_beyond:
             return self.overview.record.stands
