@@ -16,7 +16,7 @@ from qlib_shadow_runner.errors import from_os_error
 from qlib_shadow_runner.ledger.book import append, begin, remove_drafts
 from qlib_shadow_runner.ledger.brought import Night
 from qlib_shadow_runner.ledger.chain import Chain, damaged
-from qlib_shadow_runner.ledger.decide import decide, written
+from qlib_shadow_runner.ledger.decide import decide, why_not_all, written
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, SCHEMA, BookDocument
 from qlib_shadow_runner.ledger.forms import misfit
 from qlib_shadow_runner.ledger.halts import halt_of, history
@@ -224,7 +224,8 @@ class _Work:
             notes.append(
                 f"this run has other signals for {day} than run {run.get('runId')}, whose decision stays"
             )
-        said = f"book {self.name}: the decision of {day} is recorded already, by run {run.get('runId')}"
+        by = f"by run {run.get('runId')}{why_not_all(document)}"
+        said = f"book {self.name}: the decision of {day} is recorded already, {by}"
         return Recorded(document, new=False, head=chain.head, reconciled=0, sentence=said, notes=tuple(notes))
 
     def _behind(self, chain: Chain) -> Recorded:

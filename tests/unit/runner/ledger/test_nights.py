@@ -137,6 +137,16 @@ def test_the_same_night_again_is_recorded_already_and_changes_no_byte(market: Sm
     assert files_of(book) == before
 
 
+def test_a_recorded_night_says_again_why_it_was_held(market: SmallMarket, book: Path):
+    """Also a retry of the same run, whose first attempt recorded it and lost its message."""
+    market.record(book, market.days[0])
+    halt(book, "a strike", reducing=False, now=datetime(2026, 1, 2, tzinfo=UTC))
+    first = market.record(book, market.days[1])
+    reasons = first.sentence.partition("; ")[2]
+    assert "halt: " in reasons
+    assert market.record(book, market.days[1]).sentence.endswith(f"; {reasons}")
+
+
 def test_other_signals_for_a_recorded_day_do_not_replace_it_and_it_is_said(market: SmallMarket, book: Path):
     """Whatever the signals of a day are later, the first that were recorded count."""
     market.record(book, market.days[0])
