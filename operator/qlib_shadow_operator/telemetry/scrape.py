@@ -45,6 +45,8 @@ LEDGER: Final = {
     "late": "late",
     "missed_days": "missed",
     "beyond_promise": "beyondPromise",
+    "tracking": "tracking",
+    "beyond_tracking": "beyondTracking",
 }
 """Metric and the field of the status."""
 MODEL_TOLD: Final = 28 * 24 * 3600.0

@@ -146,12 +146,14 @@ def test_series_has_its_books_figures():
     operator = Operator()
     told: dict[str, str | int | float] = {"decision": "Held", "day": "2024-10-17", "nav": 5.5, "late": False}
     told |= {"closedGates": "drift,magic,more magic", "missed": 2, "drawdown": 0.25, "beyondPromise": True}
+    told |= {"tracking": -0.125, "beyondTracking": True}
     operator.run(1, replace(COMPLETE, ledger=told), metadata=scheduled("nightly"))
     operator.run(2, COMPLETE, metadata=scheduled("weekly"))
     behind: dict[str, str | int | float] = {"recorded": "behind", "day": "2024-10-17"}
     operator.run(3, replace(COMPLETE, ledger=behind), metadata=scheduled("monthly"))
     where = {"namespace": "research", "series": "nightly"}
     figures = {"nav": 5.5, "late": 0, "missed_days": 2, "drawdown": 0.25, "beyond_promise": 1}
+    figures |= {"tracking": -0.125, "beyond_tracking": 1}
     figures["decided_timestamp_seconds"] = 1729123200
     assert {name: operator.sample(f"ledger_{name}", **where) for name in figures} == figures
     assert operator.sample("ledger_day_pnl", **where) is None
