@@ -18,6 +18,7 @@ from testcluster.errors import UnavailableError
 
 Render = Any
 Series = dict[str, Any]
+Known = Series | list[Series]
 FeatureRequest = Callable[..., list[dict[str, Any]]]
 NOW = 1_000_000
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -103,7 +104,12 @@ def book(name: str, value: float, **labels: str) -> Series:
     return series(f"ledger_{name}", (DAY, value), **{"series": "nightly", **labels})
 
 
-RINGS: dict[str, tuple[str, Series]] = {
+def tracking(value: float) -> list[Series]:
+    """Return a difference of a book from its backtest that is more than chance."""
+    return [book("beyond_tracking", 1), book("tracking", value)]
+
+
+RINGS: dict[str, tuple[str, Known]] = {
     "the first run that fails for a reason": ("RunFailed", failed((2 * MINUTE, 1))),
     "another one": ("RunFailed", failed((DAY, 1), (10 * MINUTE, 2))),
     "no success since the weekend and a day": ("NoSuccess", success(77)),
@@ -118,6 +124,7 @@ RINGS: dict[str, tuple[str, Series]] = {
     "two nights without a decision": ("LedgerNightLost", book("missed_days", 2)),
     "a paper account that has fallen far": ("LedgerDrawdown", book("drawdown", 0.21)),
     "a record that no backtest promised": ("LedgerBeyondPromise", book("beyond_promise", 1)),
+    "an account that has left its backtest": ("LedgerBeyondTracking", tracking(-0.02)),
     "a run that waits for a look": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 301))),
     "a watch that hears nothing": (
         "OperatorStuck",
@@ -131,7 +138,7 @@ RINGS: dict[str, tuple[str, Series]] = {
         series("build_info", (DAY, 1), namespace="elsewhere"),
     ),
 }
-IS_SILENT: dict[str, tuple[str, Series]] = {
+IS_SILENT: dict[str, tuple[str, Known]] = {
     "a run that failed yesterday": ("RunFailed", failed((DAY, 1))),
     "a failure that another release tells of": (
         "RunFailed",
@@ -163,6 +170,7 @@ IS_SILENT: dict[str, tuple[str, Series]] = {
     "a night after a night": ("LedgerNightLost", book("missed_days", 0)),
     "a paper account that has fallen a little": ("LedgerDrawdown", book("drawdown", 0.19)),
     "a record as promised": ("LedgerBeyondPromise", book("beyond_promise", 0)),
+    "an account that has left its backtest by little": ("LedgerBeyondTracking", tracking(0.009)),
     "work as usual": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 2))),
     "a watch that was just heard": (
         "OperatorStuck",
@@ -174,16 +182,18 @@ IS_SILENT: dict[str, tuple[str, Series]] = {
 
 
 @pytest.mark.parametrize(("alert", "known"), RINGS.values(), ids=RINGS)
-def test_alert_fires(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series):
+def test_alert_fires(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Known):
     """Once, for what is wrong."""
-    [answer] = ask([known], alerts[alert])
+    [answer] = ask(known if isinstance(known, list) else [known], alerts[alert])
     assert len(answer["found"]) == 1
 
 
 @pytest.mark.parametrize(("alert", "known"), IS_SILENT.values(), ids=IS_SILENT)
-def test_alert_does_not_fire(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series):
+def test_alert_does_not_fire(
+    ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series | list[Series]
+):
     """When all is well, or the fault is not this operator's."""
-    [answer] = ask([known], alerts[alert])
+    [answer] = ask(known if isinstance(known, list) else [known], alerts[alert])
     assert answer["found"] == []
 
 
@@ -194,6 +204,17 @@ def test_series_of_an_earlier_process_is_superseded(ask: FeatureRequest, alerts:
     assert answer["found"] == []
     [answer] = ask([before, same], alerts["NoSuccess"])
     assert [one["labels"] for one in answer["found"]] == [{"namespace": "research", "series": "nightly"}]
+
+
+def test_a_book_of_each_week_misses_the_days_between(ask: FeatureRequest, render: Render):
+    """Four trading days are then no alert, a missed week is one."""
+    [group] = render(metrics={"prometheusRule": {"enabled": True, "ledgerMissedDays": 4}})[RULE]["spec"][
+        "groups"
+    ]
+    [expression] = [one["expr"] for one in group["rules"] if one["alert"] == "QlibShadowLedgerNightLost"]
+    for missed, rings in ((4, 0), (5, 1)):
+        [answer] = ask([book("missed_days", missed)], expression)
+        assert len(answer["found"]) == rings
 
 
 def test_schedule_that_never_succeeded_is_named(ask: FeatureRequest, render: Render):

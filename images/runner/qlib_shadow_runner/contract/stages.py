@@ -58,7 +58,11 @@ class StageRow:
     variables: frozenset[str] = frozenset()
     """The other variables that this stage receives and not every stage."""
     ledgers: Access = Access.READ_ONLY
-    """A stage's access to the folder of all books, in a cluster; NONE is read-only once there is a book."""
+    """A stage's access to the folder of all books, in a cluster.
+
+    READ_ONLY is so in runs with a ledger, whose first stage makes the folder; in others, and for NONE, once
+    there is a book.
+    """
     when: str = "always"
     """The runs that have the stage, in words."""
     belongs: Callable[[Mapping[str, object]], bool] = lambda _spec: True

@@ -16,7 +16,7 @@ from qlib_shadow_runner.errors import from_os_error
 from qlib_shadow_runner.ledger.book import append, begin, remove_drafts, sync_book
 from qlib_shadow_runner.ledger.brought import Night
 from qlib_shadow_runner.ledger.chain import Chain, damaged
-from qlib_shadow_runner.ledger.decide import decide, written
+from qlib_shadow_runner.ledger.decide import decide, why_not_all, written
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, SCHEMA, BookDocument
 from qlib_shadow_runner.ledger.forms import misfit
 from qlib_shadow_runner.ledger.gates import DATA_AGE, Facts, ask, closed
@@ -239,7 +239,8 @@ class _Work:
                 f"this run has other rules than run {run.get('runId')} had for {day}; they count from the "
                 "next decision on"
             )
-        said = f"book {self.name}: the decision of {day} is recorded already, by run {run.get('runId')}"
+        by = f"by run {run.get('runId')}{why_not_all(document)}"
+        said = f"book {self.name}: the decision of {day} is recorded already, {by}"
         old = self._old_data()
         if old is not None:
             said += f"; {old['gate']}: {old['sentence']}"
