@@ -2,9 +2,10 @@
 
     .us-shadow.lock, .us-shadow.lease    beside the book's folder
 
-The lock saves work and orders the nights. That an entry is never replaced rests on its link, which succeeds
-for one writer alone. A night asks before each entry whether it still holds the lock; an attempt of a run that
-goes on beside a later one of it can only write the same bytes, or find the name taken.
+The lock saves work and orders the nights. That an entry is never replaced, and that a head never has two
+successors, rests on the link of its number, which succeeds for one writer alone. A night asks before each
+entry whether it still holds the lock; an attempt of a run that goes on beside a later one can only write the
+same bytes, or find the number taken.
 """
 
 from __future__ import annotations

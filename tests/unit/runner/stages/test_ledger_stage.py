@@ -43,7 +43,7 @@ from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.stages import steps
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
 from qlib_shadow_runner.stages.ledger_rules import rules_of
-from qlib_shadow_runner.stages.ledger_step import keep_ledger
+from qlib_shadow_runner.stages.ledger_step import keep_ledger, ledger_result
 from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
@@ -256,7 +256,9 @@ def test_the_difference_from_the_backtest_is_split(
     night = replace(whole.night(), folder=data / ARTIFACTS / "ledgers" / "from-cash", expected={})
     for day, rows in signals[signals["date"].isin(days)].groupby("date"):
         scores = dict(zip(rows["instrument"], rows["score"], strict=True))
-        record_night(replace(night, day=date.fromisoformat(str(day)[:10]), scores=scores), whole.dataset)
+        last = replace(night, day=date.fromisoformat(str(day)[:10]), scores=scores)
+        recorded = record_night(last, whole.dataset)
+    told = ledger_result(last, recorded, whole.closes())
     printed = diff(data, capsys, "from-cash", "one", "--json")
     assert (printed["runId"], printed["days"], printed["to"]) == ("one", 23, "2020-01-31")
     parts = printed["parts"]
@@ -264,6 +266,8 @@ def test_the_difference_from_the_backtest_is_split(
     assert sum(parts.values()) == pytest.approx(printed["total"], abs=1e-12)
     assert printed["total"] == pytest.approx(printed["paper"] - printed["backtest"], abs=1e-12)
     assert printed["total"] != 0
+    assert told["tracking"] == pytest.approx(printed["total"], abs=1e-12)
+    assert told["beyondTracking"] is printed["beyond"]
     assert [parts[name] for name in ("data", "timing", "costs", "signals")] == pytest.approx(
         [0.0] * 4, abs=1e-9
     )
