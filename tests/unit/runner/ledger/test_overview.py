@@ -63,20 +63,21 @@ def test_nights_that_went_otherwise_are_named(book: SampleBook):
     assert (found.state, found.sentence) == (State.HELD, "positions stay: the live IC has decayed")
 
 
-def test_days_after_a_late_decision_are_no_part_of_the_record(book: SampleBook):
-    """Benchmark, promise and band are over the very days that count."""
+def test_only_days_after_a_decision_in_time_are_part_of_the_record(book: SampleBook):
+    """Neither one after a late decision nor after a missed night; all figures are over the same days."""
     found = overview(book.folder)
-    counted = [one for one in documents(book, "fills") if one["day"] != "2026-11-11"]
+    without = ("2026-11-11", "2026-11-13")  # after the late decision, and after the missed night
+    counted = [one for one in documents(book, "fills") if one["day"] not in without]
     returns = [one["dayReturn"] for one in counted]
     record = found.record
-    assert (record.days, record.benchmark_days) == (10, 10)
+    assert (record.days, record.benchmark_days) == (9, 9)
     assert record.total == pytest.approx(math.prod(1 + one for one in returns) - 1)
-    assert record.benchmark == pytest.approx(1.001**10 - 1)
+    assert record.benchmark == pytest.approx(1.001**9 - 1)
     last = record.promise[-1]
     assert last.day == "2026-11-17"
     assert last.account == pytest.approx(sum(returns))
-    assert last.expected == pytest.approx(0.0004 * 10)
-    assert last.high - last.expected == pytest.approx(2 * 0.009 * math.sqrt(10))
+    assert last.expected == pytest.approx(0.0004 * 9)
+    assert last.high - last.expected == pytest.approx(2 * 0.009 * 3)
     assert record.is_beyond is False
 
 
