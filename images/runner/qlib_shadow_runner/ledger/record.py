@@ -1,7 +1,7 @@
 """A book's trading days as numbers, and its record: what it earned against the benchmark and the promise.
 
-A day counts where the trading day before it has a decision that was made in time. A late decision's orders are
-never filled, and after a missed night there are none: such a day is no result of the signals.
+A day counts where the trading day before it has a decision that was made in time. The orders of a late one
+are never filled, and after a missed night there are none: such a day is no result of the signals.
 """
 
 from __future__ import annotations

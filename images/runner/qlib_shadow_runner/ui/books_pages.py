@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.documents import MEANS
 from qlib_shadow_runner.ledger.portfolio import Portfolio, read_portfolio, total_of
-from qlib_shadow_runner.report.book.page import TONES, book_body, book_page, gain, money
+from qlib_shadow_runner.report.book.page import book_body, book_page, gain, money, tone_of
 from qlib_shadow_runner.report.formats import signed, tone
 from qlib_shadow_runner.texts import ended, is_number, one_line
 from qlib_shadow_runner.ui.own_command import BusyError
@@ -113,7 +113,7 @@ class BooksView:
 
     def tone(self, book: Overview) -> str:
         """Return the colour of a book's state."""
-        return TONES[book.state]
+        return tone_of(book)
 
     def since_start(self, book: Overview) -> float | None:
         """Return the return on a book's capital."""

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.unit.runner.conftest import weekdays
@@ -142,6 +142,44 @@ def test_drawdown_counts_from_the_last_resume(tmp_path: Path):
     after = overview(book.folder)
     assert (after.drawdown, after.peak) == (0.0, navs[-1])
     assert [(one["why"], one["resumedWhy"]) for one in after.halts] == [("too deep", "looked at")]
+
+
+HALT: Final = {"gate": "halt", "verdict": "closed", "sentence": "the book is HALTED: a strike"}
+DECAY: Final = {"gate": "liveIc", "verdict": "closed", "sentence": "the live IC has decayed"}
+
+
+@pytest.mark.parametrize(
+    ("decision", "verdict", "said"),
+    [
+        ("Held", "closed", "held by a halt that was lifted since; decides again on the next night"),
+        ("Reducing", "reduce", "only sales by a halt that was lifted since; decides again on the next night"),
+    ],
+)
+def test_a_halt_that_was_lifted_is_no_need_any_more(tmp_path: Path, decision: str, verdict: str, said: str):
+    """While it is on it is said; another closed gate still holds the book when it is lifted."""
+    halt = {**HALT, "verdict": verdict, "figure": "HALTED", "limit": "none"}
+    decay = {**DECAY, "figure": "decayed", "limit": "holds"}
+    for name, gates in (("alone", [halt]), ("both", [halt, decay])):
+        SampleBook(tmp_path / name, name).begin().decide(FIRST, decision, gates=gates)
+    alone = overview(tmp_path / "alone")
+    assert (alone.state, alone.is_lifted, alone.sentence) == (State(decision), True, said)
+    both = overview(tmp_path / "both")
+    assert (both.is_lifted, "the live IC has decayed" in both.sentence) == (False, True)
+    assert "the book is HALTED" not in both.sentence
+    halts.halt(tmp_path / "alone", "a strike", reducing=False, now=NOW)
+    assert not overview(tmp_path / "alone").is_lifted
+
+
+def test_a_late_decision_is_the_state_of_the_book(tmp_path: Path):
+    """Its orders are never filled, however the gates were; a day that was held has none."""
+    late = overview(write_book(tmp_path, "late", 3, late=(2,)).folder)
+    assert (late.state, late.decision, late.late) == (State.LATE, "Decided", True)
+    assert late.sentence == f"{late.orders} orders recorded too late, so that none is ever filled"
+    held = overview(write_book(tmp_path, "held", 3, late=(2,), held=(2,)).folder)
+    assert (held.state, held.sentence) == (
+        State.HELD,
+        "positions stay: the live IC has decayed; recorded too late",
+    )
 
 
 def changed(book: Path) -> None:

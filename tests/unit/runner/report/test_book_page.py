@@ -97,6 +97,17 @@ def test_the_first_night_has_no_charts_and_says_when_they_begin(tmp_path: Path):
     assert "No night is recorded yet." in empty
 
 
+def test_a_late_first_night_does_not_speak_of_fills(tmp_path: Path):
+    """Late is the state, and nothing on the page expects its orders to be filled."""
+    said = words_of(page_of(write_book(tmp_path, nights=1, late=(0,))))
+    assert "Late 2026-11-02: 2 orders recorded too late, so that none is ever filled." in said.replace(
+        "Late2026", "Late 2026"
+    )
+    assert "Decided2026" not in said
+    assert "filled on paper" not in said
+    assert "first orders are filled" not in said
+
+
 def test_what_is_not_known_is_not_drawn(tmp_path: Path):
     """Neither a benchmark nor a promise is needed."""
     book = SampleBook(tmp_path / "bare", "bare").begin()

@@ -42,6 +42,7 @@ TONES: Final = {
     State.HALTED: "fail",
     State.DAMAGED: "fail",
     State.REDUCING: "warn",
+    State.LATE: "warn",
 }
 LIGHTS: Final = {
     "closed": ("■", "closed", "fail"),
@@ -83,7 +84,7 @@ class BookView:
     @property
     def tone(self) -> str:
         """Return the colour of the state."""
-        return TONES[self.overview.state]
+        return tone_of(self.overview)
 
     @property
     def said(self) -> str:
@@ -135,6 +136,11 @@ class BookView:
     def halts(self) -> list[Mapping[str, str]]:
         """Return the kill switches that were lifted, the last first."""
         return [_halt(one) for one in self.overview.halts[:HALTS]]
+
+
+def tone_of(about: Overview) -> str:
+    """Return the colour of a book's state; a halt that was lifted since is none to be red about."""
+    return "warn" if about.is_lifted else TONES[about.state]
 
 
 def book_view(folder: Path) -> BookView:
