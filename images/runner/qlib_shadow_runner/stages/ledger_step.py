@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.contract import LedgerResult
 from qlib_shadow_runner.ledger.chain import Chain
+from qlib_shadow_runner.ledger.contradictions import contradictions
 from qlib_shadow_runner.ledger.gates import closed
 from qlib_shadow_runner.ledger.night import record_night
 from qlib_shadow_runner.ledger.overview import overview
@@ -29,12 +30,13 @@ def keep_ledger(folder: Path, mount: Path, identity: Identity, spec: LedgerSpec)
     run = RunOfTheNight.of(folder, mount, identity, spec)
     night = run.night()
     recorded = record_night(night, run.dataset)
+    unkept = contradictions(night.rules.targets, night.rules.limits, len(night.scores))
     faults = (refresh_tables(night.folder), refresh_page(night.folder))
     return {
         "result": ledger_result(night, recorded),
         "message": recorded.sentence,
         "reconciled": recorded.reconciled,
-        "notes": [*recorded.notes, *filter(None, faults)],
+        "notes": [*recorded.notes, *unkept, *filter(None, faults)],
     }
 
 

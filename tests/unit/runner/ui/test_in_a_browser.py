@@ -40,7 +40,8 @@ CONTRAST = 4.5
 CUT = """
 () => {
   const right = (element) => element.getBoundingClientRect().right;
-  return [...document.querySelectorAll("#table-figures td")].some((cell) => right(cell) > right(cell.closest("section")) + 1);
+  const cells = [...document.querySelectorAll("#table-figures td")];
+  return cells.some((cell) => right(cell) > right(cell.closest("section")) + 1);
 }
 """
 MEASURE = """
