@@ -203,6 +203,11 @@ def written(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def closed_gates_of(document: DayDocument) -> list[str]:
+    """Return what the closed gates of a decision say, each with its figure and limit; the first few."""
+    return [f"{one['gate']}: {one['sentence']}" for one in closed(document["gates"])][:SHOWN]
+
+
 def _notes(chain: Chain, day: date, quotes: Quotes, *, is_new: bool) -> list[str]:
     """Return what the decision says of the nights before it."""
     notes = []
@@ -228,9 +233,7 @@ def _sentence(document: DayDocument, due: date) -> str:
     turnover = document["figures"]["turnover"]
     if turnover is not None and count:
         said += f" (turnover {percent(turnover)})"
-    reasons = [f"{one['gate']}: {one['sentence']}" for one in closed(document["gates"])][:SHOWN]
-    if reasons:
-        said += f"; {'; '.join(reasons)}"
+    said += "".join(f"; {one}" for one in closed_gates_of(document))
     if document["late"]:
         said += f"; Late: recorded after {document['decideBefore']}, so that nothing of it is ever filled"
     return said

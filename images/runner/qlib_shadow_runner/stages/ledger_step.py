@@ -28,6 +28,7 @@ NAMES_MAX = 500
 def keep_ledger(folder: Path, mount: Path, identity: Identity, spec: LedgerSpec) -> dict[str, Any]:
     """Record the night, and make the book's tables and page again; return result, message and notes."""
     run = RunOfTheNight.of(folder, mount, identity, spec)
+    run.check()
     night = run.night()
     recorded = record_night(night, run.dataset)
     unkept = contradictions(night.rules.targets, night.rules.limits, len(night.scores))

@@ -137,6 +137,20 @@ def test_the_same_night_again_is_recorded_already_and_changes_no_byte(market: Sm
     assert files_of(book) == before
 
 
+def test_a_held_night_again_says_the_closed_gates_with_figure_and_limit(market: SmallMarket, book: Path):
+    """As a run's own retry does, whose message is what condition and Event show."""
+    late = replace(GOOD, model_age_days=99, golden="failed", golden_why="tables: metrics.parquet is gone")
+    rules = replace(RULES, gates=replace(RULES.gates, max_model_age_days=20))
+    market.record(book, market.days[0], facts=late, rules=rules)
+    again = market.record(book, market.days[0], facts=late, rules=rules)
+    assert not again.new
+    assert again.sentence.endswith(
+        f"recorded already, by run us-{market.days[0]}, as HELD; golden: the checks of a golden run have "
+        "failed: tables: metrics.parquet is gone; modelAge: the model was trained 99 trading days ago, "
+        "at most 20 allowed"
+    )
+
+
 def test_other_signals_for_a_recorded_day_do_not_replace_it_and_it_is_said(market: SmallMarket, book: Path):
     """Whatever the signals of a day are later, the first that were recorded count."""
     market.record(book, market.days[0])
