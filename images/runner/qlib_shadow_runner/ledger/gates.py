@@ -197,7 +197,7 @@ GATES: Final = (
         passes=_equal,
         says=lambda figure, _: f"the live IC {'has decayed' if figure == 'decayed' else figure}",
         not_known="too few days are judged to know whether the live IC holds, which passes",
-        why=lambda facts: "" if facts.run.live_ic_figure is None else f"it is {facts.run.live_ic_figure:.4f}",
+        why=lambda facts: "" if facts.run.live_ic_figure is None else f"so far {facts.run.live_ic_figure:.4f}",
     ),
     Gate(
         "drift",
