@@ -202,6 +202,9 @@ WRONG: Final = {
     "diff us-shadow": "no complete run of the book us-shadow is in",
     "diff us-shadow night-1": 'there is no run "night-1"',
     "shwo": None,
+    "--why x": None,
+    "nav --weak us-shadow": None,
+    "nav us-shadow run-1 more": None,
 }
 
 
@@ -261,6 +264,23 @@ def test_the_only_book_need_not_be_named(data: Path, ask: Ask):
     """For readers and for the kill switch."""
     assert "2026-11-05" in ask(data, "orders")[1]
     assert ask(data, "halt", "--why", "look")[0] == ExitCode.DONE
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("halt", "us-shadow", "--why", "look"),
+        ("halt", "--why", "look", "us-shadow"),
+        ("--why", "look", "halt", "us-shadow"),
+        ("--why=look", "halt", "--json", "us-shadow"),
+        ("--reducing", "halt", "us-shadow", "--why", "look"),
+    ],
+    ids=" ".join,
+)
+def test_words_and_options_stand_in_any_order(data: Path, ask: Ask, words: tuple[str, ...]):
+    """One who halts a book is in a hurry."""
+    assert ask(data, *words)[::2] == (ExitCode.DONE, "")
+    assert json.loads(ask(data, "show", "--json", "us-shadow")[1])["halt"]["why"] == "look"
 
 
 def test_a_halt_is_obeyed_until_it_is_resumed(data: Path, ask: Ask):
