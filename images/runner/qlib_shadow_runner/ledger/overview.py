@@ -94,7 +94,7 @@ class Overview:
     day_return: float | None = None
     peak: float | None = None
     drawdown: float | None = None
-    """The loss since the highest value, which counts from the last resume on."""
+    """The loss since the highest value, as the gate counts it: since the last reset."""
     turnover: float | None = None
     """The mean share of the account that is traded on a day."""
     traded: float = 0.0
@@ -109,7 +109,8 @@ class Overview:
     halt: Mapping[str, Any] | None = None
     """The kill switch that is on: state (HALTED or REDUCING), why and at."""
     halts: tuple[Mapping[str, Any], ...] = ()
-    """Those that were lifted, the last first: the same with resumedAt, resumedWhy and resumedDay."""
+    """Those that were lifted, the last first: the same with resumedAt, resumedWhy, resumedDay and
+    resetDrawdown."""
     head: str | None = None
     """The SHA-256 of the last entry."""
     entries: int = 0
@@ -242,8 +243,8 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
     halt = set_now.document() if set_now else None
     lifted = tuple(one.document() for one in reversed(halts.history(folder)))
     account = documents[-1]["account"] if documents else None
-    resumed = [one["resumedDay"] or "" for one in lifted]
-    since = max([*resumed, last["peakSince"] if last else ""])
+    resets = [one["resumedDay"] or "" for one in lifted if one["resetDrawdown"]]
+    since = max([*resets, last["peakSince"] if last else ""])
     peak, drawdown = drawdown_of(_navs_since(documents, since))
     gates = tuple(_gate(one) for one in (last or {}).get("gates", ()))
     state = _state(halt, last)

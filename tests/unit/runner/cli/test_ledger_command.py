@@ -192,7 +192,11 @@ WRONG: Final = {
     "verify us-shadow --head abc": "--head must be the 64 digits of a SHA-256",
     "halt us-shadow": "ledger halt needs --why",
     "resume us-shadow --why": None,
-    "resume us-shadow --why done": "us-shadow is not halted",
+    "resume us-shadow --why done": "us-shadow is not halted, so there is nothing to resume",
+    "resume us-shadow --why x --reset-drawdown": "us-shadow is not halted, so there is nothing to resume",
+    "resume cn-shadow --why done": "cn-shadow is not halted, and its drawdown lets only sales pass, which "
+    "--reset-drawdown ends",
+    "halt us-shadow --why x --reset-drawdown": "--reset-drawdown is an option of ledger resume",
     "nav us-shadow --day 2026-11-17": "--day is an option of ledger orders and ledger positions",
     "show us-shadow --why no": "--why is an option of ledger halt and ledger resume",
     "resume us-shadow --why x --reducing": "--reducing is an option of ledger halt",
@@ -309,12 +313,27 @@ def test_a_damaged_book_can_be_halted(data: Path, ask: Ask):
     assert (data / ARTIFACTS / "ledgers" / "us-shadow" / "HALT").exists()
 
 
-def test_a_book_that_only_sells_after_a_loss_can_be_resumed(tmp_path: Path, ask: Ask):
-    """Without a kill switch: drawdown begins anew."""
+def test_a_book_that_only_sells_after_a_drawdown_can_be_resumed(tmp_path: Path, ask: Ask):
+    """Without a kill switch, and only with the word that forgives the loss."""
     write_book(tmp_path / ARTIFACTS / "ledgers", nights=4, reducing=(3,))
-    code, out, _ = ask(tmp_path, "resume", "--why", "accepted")
-    assert code == ExitCode.DONE
-    assert "drawdown counts from now on" in out
+    code, out, _ = ask(tmp_path, "resume", "--why", "accepted", "--reset-drawdown")
+    assert (code, out) == (
+        ExitCode.DONE,
+        "us-shadow goes on from the next night, and drawdown counts from 2026-11-05 on: accepted\n",
+    )
+
+
+def test_a_resume_forgives_a_loss_only_where_that_is_asked(data: Path, ask: Ask):
+    """And the book keeps which it was."""
+    assert ask(data, "halt", "--why", "a look")[0] == ExitCode.DONE
+    assert ask(data, "resume", "--why", "fine")[1] == (
+        "us-shadow goes on from the next night, and drawdown counts as before: fine\n"
+    )
+    assert ask(data, "halt", "--why", "more")[0] == ExitCode.DONE
+    made = json.loads(ask(data, "resume", "--why", "forgiven", "--reset-drawdown", "--json")[1])
+    assert (made["resumedWhy"], made["resetDrawdown"]) == ("forgiven", True)
+    shown = json.loads(ask(data, "show", "us-shadow", "--json")[1])["halts"]
+    assert [one["resetDrawdown"] for one in shown] == [True, False]
 
 
 def test_a_wrong_portfolio_file_is_noted_below_the_list(data: Path, ask: Ask):

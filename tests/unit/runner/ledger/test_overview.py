@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -129,8 +129,8 @@ def test_a_kill_switch_is_said_first(book: SampleBook, content: str, state: Stat
     assert found.halt is not None
 
 
-def test_drawdown_counts_from_the_last_resume(tmp_path: Path):
-    """Before it from the highest value of all; the halt stays in the history."""
+def test_drawdown_counts_from_the_last_reset(tmp_path: Path):
+    """No other resume forgives a loss; the halt stays in the history."""
     book = write_book(tmp_path, nights=7)
     navs = [100_000.0, *(one["account"]["nav"] for one in documents(book, "fills"))]
     before = overview(book.folder)
@@ -138,9 +138,14 @@ def test_drawdown_counts_from_the_last_resume(tmp_path: Path):
     assert navs[-1] < max(navs)
     halts.halt(book.folder, "too deep", reducing=False, now=NOW)
     halts.resume(book.folder, "looked at", NOW)
+    assert overview(book.folder).drawdown == before.drawdown
+    halts.resume(book.folder, "forgiven", NOW + timedelta(hours=1), reset_drawdown=True)
     after = overview(book.folder)
     assert (after.drawdown, after.peak) == (0.0, navs[-1])
-    assert [(one["why"], one["resumedWhy"]) for one in after.halts] == [("too deep", "looked at")]
+    assert [(one["why"], one["resumedWhy"]) for one in after.halts] == [
+        ("", "forgiven"),
+        ("too deep", "looked at"),
+    ]
 
 
 def changed(book: Path) -> None:

@@ -128,11 +128,12 @@ def test_a_halt_is_shown_with_its_reason_and_those_before_in_a_history(tmp_path:
 
 
 def test_the_drawdown_of_the_last_day_is_that_of_the_book(tmp_path: Path):
-    """Since the highest value, and since the last resume where there was one."""
+    """Since the highest value, and since the last reset where there was one."""
     book = write_book(tmp_path, nights=9)
     about = overview(book.folder)
     assert -drawdowns(about)[-1] == pytest.approx(about.drawdown)
-    halts.resume(book.folder, "it may begin again", datetime(2026, 11, 12, 23, tzinfo=UTC))
+    now = datetime(2026, 11, 12, 23, tzinfo=UTC)
+    halts.resume(book.folder, "it may begin again", now, reset_drawdown=True)
     for day in weekdays(12, FIRST)[9:]:
         book.fill(day)
         book.decide(day, peakSince="2026-11-12")
