@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
-    from qlib_shadow_runner.ledger.chain import Entry
+    from qlib_shadow_runner.ledger.entry import Entry
     from qlib_shadow_runner.ledger.rules import Rules
     from qlib_shadow_runner.ledger.sums import Difference
 
@@ -82,8 +82,8 @@ def _findings_of_head(chain: Chain, head: str) -> Iterator[str]:
 def _findings_of_peaks(chain: Chain, resets: set[date]) -> Iterator[str]:
     """Yield the decisions from which a peak begins that no resume has let begin."""
     for before, entry in pairwise(chain.decisions):
-        since = entry.document["peakSince"]
-        if since != before.document["peakSince"] and date.fromisoformat(since) not in resets:
+        since = entry.brief["peakSince"]
+        if since != before.brief["peakSince"] and date.fromisoformat(since) not in resets:
             yield f"{entry.path}: peakSince is {since}, and nothing in {HALTS} reset the drawdown there"
 
 

@@ -59,12 +59,12 @@ class Standing:
         """
         if not chain.entries:
             return cls(Account(cash=chain.book["capital"]), day, 0.0, None)
-        last, before = chain.entries[-1], chain.decisions[-1].document["peakSince"]
+        last, before = chain.entries[-1], chain.decisions[-1].brief["peakSince"]
         since = max(date.fromisoformat(before), *(one for one in resets if one <= last.day), date.min)
-        navs = [one.document["account"]["nav"] for one in chain.entries if one.day >= since]
+        navs = [one.nav for one in chain.entries if one.day >= since]
         peak = max(navs)
         drawdown = 1 - navs[-1] / peak if peak > 0 else None
-        return cls(last.account, since, drawdown, last.document["dayReturn"])
+        return cls(last.account, since, drawdown, last.brief["dayReturn"])
 
 
 @dataclass(frozen=True)

@@ -274,7 +274,7 @@ def test_data_without_the_days_of_the_book_is_refused(market: SmallMarket, book:
 def test_drafts_of_killed_processes_are_left_out_and_removed(market: SmallMarket, book: Path):
     """They are hidden, and locked by nothing."""
     market.record(book, market.days[0])
-    draft = book / "days" / f".{market.days[1]}.json.0badcafe.tmp"
+    draft = book / "chain" / ".000002.json.0badcafe.tmp"
     draft.write_text("half")
     Chain.read(book)
     market.record(book, market.days[1])

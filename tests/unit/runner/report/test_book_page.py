@@ -196,12 +196,12 @@ def test_a_page_needs_nothing_else(tmp_path: Path):
 def test_a_damaged_book_says_what_is_wrong_and_what_to_do(tmp_path: Path):
     """Nothing else of it is believed."""
     book = write_book(tmp_path, nights=4)
-    (book.folder / "days" / f"{FIRST}.json").write_text('{"<b>": 1}')
+    (book.folder / "chain" / "000001.json").write_text('{"<b>": 1}')
     view = book_view(book.folder)
     text = book_page(view)
     assert view.overview.state is State.DAMAGED
     assert "What to do" in text
-    assert f"{FIRST}.json" in words_of(text)
+    assert "000001.json" in words_of(text)
     assert "<b>" not in text.partition("<article")[2].partition("What to do")[0]
     assert charts_in(text) == []
 
