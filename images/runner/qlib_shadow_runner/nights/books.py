@@ -106,12 +106,12 @@ def _halted(one: Overview, _: datetime) -> Iterator[str]:
 
 def _held(one: Overview, _: datetime) -> Iterator[str]:
     """Yield the closed gates of the last decision, unless a halt says more."""
-    if one.halt is None and one.state is State.HELD:
+    if one.state is State.HELD and not one.is_lifted:
         yield one.sentence
 
 
 def _reducing(one: Overview, _: datetime) -> Iterator[str]:
-    if one.halt is None and one.state is State.REDUCING:
+    if one.halt is None and one.state is State.REDUCING and not one.is_lifted:
         yield one.sentence
 
 

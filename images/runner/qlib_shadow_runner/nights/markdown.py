@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.ledger.overview import State
 from qlib_shadow_runner.nights.books import NO_BOOKS, title_of
 from qlib_shadow_runner.nights.morning import has_trained
 from qlib_shadow_runner.nights.needs import in_short, needs_of
@@ -143,7 +144,7 @@ def _book_row(one: Overview) -> Sequence[str]:
     earned = one.nav / one.capital - 1 if one.nav is not None and one.capital else None
     return (
         words(title_of(one)),
-        f"{one.state}{', late' if one.late else ''}",
+        f"{one.state}{', late' if one.late and one.state is not State.LATE else ''}",
         _text(one.decided),
         _money(one.nav),
         _money(one.pnl),

@@ -363,7 +363,9 @@ def test_the_spec_is_laid_over_the_runs_own_rules(tmp_path: Path):
     assert (own.costs.trade_unit, own.calendar, own.costs.forbid_all_at_limit) == (100, "XSHG", True)
     at_limit = {"topk": 50, "n_drop": 5, "forbid_all_trade_at_limit": False}
     assert not rules(tmp_path, at_limit, EXCHANGE, targets={}).costs.forbid_all_at_limit
-    over = rules(tmp_path, {"topk": 50, "n_drop": 5}, EXCHANGE, targets={"topk": 9}, gates={"drift": "Off"})
+    over = rules(
+        tmp_path, {"topk": 50, "n_drop": 5}, EXCHANGE, targets={"topk": 9}, gates={"drift": "Ignored"}
+    )
     assert (over.targets.topk, over.targets.n_drop) == (9, 5)
     assert (over.gates.drift, over.gates.live_ic) == (False, True)
 

@@ -119,6 +119,24 @@ def test_the_page_of_a_run_leads_to_its_book(pages: Served):
     assert "the book" not in pages.get("/runs/us-2").text + pages.get("/runs/us-3").text
 
 
+def test_runs_of_a_books_page_are_links_where_they_are_on_the_volume(tmp_path: Path):
+    """Those that were removed, and all in the page as a file, are words."""
+    small = SmallVolume(tmp_path / "data")
+    write_book(small.data / ARTIFACTS / LEDGERS, nights=2)
+    small.add_run("us-20261103", 60)
+    with served(small) as one:
+        page, file = one.get("/book/us-shadow").text, one.get("/book/us-shadow/ledger.html").text
+    assert set(re.findall(r'<a href="/runs/([^"]+)"', page)) == {"us-20261103"}
+    assert "us-20261102" in page
+    assert 'href="/runs' not in file
+
+
+def test_a_page_that_is_not_there_leads_back_to_its_list(pages: Served):
+    """Of books to the books, of runs to the runs."""
+    for path, back in (("/book/none", "/books"), ("/runs/none", "/runs"), ("/none", "/")):
+        assert f'<a href="{back}">Back to' in pages.get(path).text
+
+
 def test_the_api_gives_what_the_chain_has(pages: Served):
     """State, orders with their fills, positions, NAV and weeks."""
     chain = Chain.read(ledgers_of(pages) / "a-good")
