@@ -132,7 +132,7 @@ def test_a_damaged_book_fails_the_run_and_is_not_tried_again():
     scene = a_run(question={"ledger": {"book": "us-shadow"}}).seen()
     for stage in (Stage.DOWNLOAD, Stage.QRUN):
         scene = scene.succeeded(stage).seen(minutes=1)
-    told = result(Stage.LEDGER, "LedgerDamaged", "days/2026-11-19.json was changed. Nothing was written.")
+    told = result(Stage.LEDGER, "LedgerDamaged", "chain/000019.json was changed. Nothing was written.")
     status = scene.failed(Stage.LEDGER, 15, told).decide(minutes=2).status
     failed = status.condition(ConditionType.FAILED)
     assert failed is not None

@@ -2,8 +2,9 @@
 
     .us-shadow.lock, .us-shadow.lease    beside the book's folder
 
-The lock saves work and orders the nights. That an entry is never replaced rests on its link, which succeeds
-for one writer alone; that no run writes after a later attempt of it rests on the fences of storage/files.py.
+The lock saves work and orders the nights. That an entry is never replaced, and that a head never has two
+successors, rests on the link of its number, which succeeds for one writer alone; that no run writes after a
+later attempt of it rests on the fences of storage/files.py.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import LedgerPoint, fault_point
 from qlib_shadow_runner.errors import from_os_error
-from qlib_shadow_runner.ledger.book import append, begin, remove_drafts
+from qlib_shadow_runner.ledger.book import append, begin, remove_drafts, sync_book
 from qlib_shadow_runner.ledger.brought import Night
 from qlib_shadow_runner.ledger.chain import Chain, damaged
 from qlib_shadow_runner.ledger.decide import closed_gates_of, decide, written
@@ -45,18 +45,22 @@ class Recorded:
     """How the night ended; every way is a success of the stage."""
 
     decision: DayDocument | None
-    """The decision of the night's day as the book has it, without signals where it was there already; None
-    where the book is ahead and has none."""
+    """The decision of the night's day as the book has it; None where the book is ahead and has none."""
     new: bool
     """Whether this call recorded it."""
-    head: str
-    """The hash of the chain's last entry, after this call."""
+    chain: Chain
+    """The chain after this call, so that it is read once a night."""
     reconciled: int
     """The trading days that this call reconciled."""
     sentence: str
     """What happened, for the run's message."""
     notes: tuple[str, ...] = ()
     """What a person should know besides, in sentences."""
+
+    @property
+    def head(self) -> str:
+        """Return the hash of the chain's last entry."""
+        return self.chain.head
 
 
 def record_night(night: Night, dataset: Dataset) -> Recorded:
@@ -95,19 +99,21 @@ class _Work:
         if chain.entries and self.night.day < chain.entries[-1].day:
             return self._behind(chain)
         self._require_days(chain)
-        halts = (*history(self.night.folder), *filter(None, [halt_of(self.night.folder)]))
+        on = halt_of(self.night.folder)  # before the history: what is lifted meanwhile is in one of the two
+        halts = (*history(self.night.folder), *filter(None, [on]))
         before = len(chain.entries)
         chain = self._reconciled(chain, halts)
         fault_point(LedgerPoint.RECONCILED)
         found = self._decided(chain)
         fault_point(LedgerPoint.PLANNED)
         self.still_held()
-        entry = append(self.night.folder, found.document)
+        reconciled = len(chain.entries) - before
+        chain = chain.with_entry(append(self.night.folder, found.document))
         return Recorded(
             decision=found.document,
             new=True,
-            head=entry.sha256,
-            reconciled=len(chain.entries) - before,
+            chain=chain,
+            reconciled=reconciled,
             sentence=f"book {self.name}: {found.sentence}",
             notes=(*self._notes_on_capital(chain), *found.document["notes"]),
         )
@@ -126,12 +132,13 @@ class _Work:
         """Return the book's chain; begin the book where there is none."""
         folder = self.night.folder
         try:
-            chain = Chain.read(folder, scores=False)
+            chain = Chain.read(folder)
         except FileNotFoundError:
             begin(folder, self._book())
-            chain = Chain.read(folder, scores=False)
+            chain = Chain.read(folder)
         self._require_own(chain.book)
         remove_drafts(folder)
+        sync_book(folder)
         return chain
 
     def _book(self) -> BookDocument:
@@ -211,14 +218,14 @@ class _Work:
         said = f"book {self.name}: the decision of {day} is recorded already, by run {run.get('runId')}"
         if reasons := closed_gates_of(document):
             said += f", as {str(document['decision']).upper()}; {'; '.join(reasons)}"
-        return Recorded(document, new=False, head=chain.head, reconciled=0, sentence=said, notes=tuple(notes))
+        return Recorded(document, new=False, chain=chain, reconciled=0, sentence=said, notes=tuple(notes))
 
     def _behind(self, chain: Chain) -> Recorded:
         last = chain.entries[-1].day
         said = (
             f"book {self.name}: it has come to {last}, and nothing is decided for {self.night.day} afterwards"
         )
-        return Recorded(None, new=False, head=chain.head, reconciled=0, sentence=said)
+        return Recorded(None, new=False, chain=chain, reconciled=0, sentence=said)
 
     def _notes_on_capital(self, chain: Chain) -> list[str]:
         began, asked = chain.book["capital"], self.night.capital

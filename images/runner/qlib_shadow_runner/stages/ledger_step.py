@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.contract import LedgerResult
-from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.contradictions import contradictions
 from qlib_shadow_runner.ledger.gates import closed
 from qlib_shadow_runner.ledger.night import record_night
-from qlib_shadow_runner.ledger.overview import overview
+from qlib_shadow_runner.ledger.record import days_of, record_of
 from qlib_shadow_runner.ledger.tables import refresh_tables
 from qlib_shadow_runner.report.book.page import refresh_page
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
@@ -32,7 +31,8 @@ def keep_ledger(folder: Path, mount: Path, identity: Identity, spec: LedgerSpec)
     night = run.night()
     recorded = record_night(night, run.dataset)
     unkept = contradictions(night.rules.targets, night.rules.limits, len(night.scores))
-    faults = (refresh_tables(night.folder), refresh_page(night.folder))
+    chain = recorded.chain
+    faults = (refresh_tables(night.folder, chain), refresh_page(night.folder, chain))
     return {
         "result": ledger_result(night, recorded),
         "message": recorded.sentence,
@@ -43,14 +43,13 @@ def keep_ledger(folder: Path, mount: Path, identity: Identity, spec: LedgerSpec)
 
 def ledger_result(night: Night, recorded: Recorded) -> LedgerResult:
     """Return what the resource shows of the book; what is not known is absent."""
-    chain = Chain.read(night.folder, scores=False)
-    upto = next((n for n, one in enumerate(chain.entries, 1) if one.sha256 == recorded.head), 0)
+    chain = recorded.chain
     found = LedgerResult(
         book=night.folder.name,
         day=str(night.day),
         recorded="behind" if recorded.decision is None else "new" if recorded.new else "already",
         head=recorded.head,
-        entries=upto,
+        entries=len(chain.entries),
     )
     decision = recorded.decision
     if decision is None:
@@ -63,11 +62,11 @@ def ledger_result(night: Night, recorded: Recorded) -> LedgerResult:
         "orders": len(decision["orders"]),
         "turnover": decision["figures"].get("turnover"),
         "nav": decision["account"]["nav"],
-        "pnl": next((one.document["pnl"] for one in chain.fills if str(one.day) == decision["day"]), None),
+        "pnl": next((one.brief["pnl"] for one in chain.fills if str(one.day) == decision["day"]), None),
         "drawdown": decision["figures"].get("drawdown"),
         "closedGates": ",".join(one["gate"] for one in closed(decision["gates"]))[:NAMES_MAX] or None,
         "missed": missed,
-        "beyondPromise": overview(night.folder).record.is_beyond,
+        "beyondPromise": record_of(days_of(one.brief for one in chain.entries)).is_beyond,
     }
     found.update({key: value for key, value in told.items() if value is not None})  # type: ignore[typeddict-item]
     return found

@@ -35,7 +35,7 @@ def read_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, nights in BOOKS.items():
         write_book(ledgers, name, 12, **nights)
     write_book(ledgers, "torn", 2, held=(1,))
-    (ledgers / "torn" / "days" / "2026-11-02.json").write_text("{")
+    (ledgers / "torn" / "chain" / "000001.json").write_text("{")
     (ledgers / "PORTFOLIO.json").write_text(
         json.dumps({"capital": 400_000, "shares": {"us-shadow": 0.25, "eu-shadow": 0.5}})
     )
@@ -80,7 +80,7 @@ def test_all_books_are_listed_with_their_state_and_their_sum(read_only: Path, as
     assert rows[3].startswith("all ")
     text = " ".join(out.split())
     assert "cn-shadow: 1 order, only sales: the loss since the highest value is 12.0%" in text
-    assert "days/2026-11-02.json" in text
+    assert "chain/000001.json" in text
     assert "us-shadow: 1 decision came too late; 1 night missed" in text
 
 
@@ -195,7 +195,11 @@ WRONG: Final = {
     "verify us-shadow --head abc": "--head must be the 64 digits of a SHA-256",
     "halt us-shadow": "ledger halt needs --why",
     "resume us-shadow --why": None,
-    "resume us-shadow --why done": "us-shadow is not halted",
+    "resume us-shadow --why done": "us-shadow is not halted, so there is nothing to resume",
+    "resume us-shadow --why x --reset-drawdown": "us-shadow is not halted, so there is nothing to resume",
+    "resume cn-shadow --why done": "cn-shadow is not halted, and its drawdown lets only sales pass, which "
+    "--reset-drawdown ends",
+    "halt us-shadow --why x --reset-drawdown": "--reset-drawdown is an option of ledger resume",
     "nav us-shadow --day 2026-11-17": "--day is an option of ledger orders and ledger positions",
     "show us-shadow --why no": "--why is an option of ledger halt and ledger resume",
     "resume us-shadow --why x --reducing": "--reducing is an option of ledger halt",
@@ -205,6 +209,9 @@ WRONG: Final = {
     "diff us-shadow": "no complete run of the book us-shadow is in",
     "diff us-shadow night-1": 'there is no run "night-1"',
     "shwo": None,
+    "--why x": None,
+    "nav --weak us-shadow": None,
+    "nav us-shadow run-1 more": None,
 }
 
 
@@ -227,7 +234,7 @@ def test_a_damaged_book_ends_a_reader_with_its_own_code(read_only: Path, ask: As
     code, out, err = ask(read_only, action, "torn")
     assert (code, out) == (ExitCode.LEDGER_DAMAGED, "")
     assert err.startswith("qlib-shadow: LedgerDamaged: ")
-    assert "torn/days/2026-11-02.json" in err
+    assert "torn/chain/000001.json" in err
 
 
 def test_without_books_and_without_data_it_says_so(tmp_path: Path, ask: Ask):
@@ -266,6 +273,23 @@ def test_the_only_book_need_not_be_named(data: Path, ask: Ask):
     assert ask(data, "halt", "--why", "look")[0] == ExitCode.DONE
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("halt", "us-shadow", "--why", "look"),
+        ("halt", "--why", "look", "us-shadow"),
+        ("--why", "look", "halt", "us-shadow"),
+        ("--why=look", "halt", "--json", "us-shadow"),
+        ("--reducing", "halt", "us-shadow", "--why", "look"),
+    ],
+    ids=" ".join,
+)
+def test_words_and_options_stand_in_any_order(data: Path, ask: Ask, words: tuple[str, ...]):
+    """One who halts a book is in a hurry."""
+    assert ask(data, *words)[::2] == (ExitCode.DONE, "")
+    assert json.loads(ask(data, "show", "--json", "us-shadow")[1])["halt"]["why"] == "look"
+
+
 def test_a_halt_is_obeyed_until_it_is_resumed(data: Path, ask: Ask):
     """A weaker one does not replace it, a stronger one does; the history keeps both reasons."""
     code, out, _ = ask(data, "halt", "us-shadow", "--why", "a  wide\nspread", "--reducing")
@@ -287,17 +311,32 @@ def test_a_halt_is_obeyed_until_it_is_resumed(data: Path, ask: Ask):
 
 def test_a_damaged_book_can_be_halted(data: Path, ask: Ask):
     """The kill switch needs no chain."""
-    shutil.rmtree(data / ARTIFACTS / "ledgers" / "us-shadow" / "days")
+    shutil.rmtree(data / ARTIFACTS / "ledgers" / "us-shadow" / "chain")
     assert ask(data, "halt", "--why", "damaged")[0] == ExitCode.DONE
     assert (data / ARTIFACTS / "ledgers" / "us-shadow" / "HALT").exists()
 
 
-def test_a_book_that_only_sells_after_a_loss_can_be_resumed(tmp_path: Path, ask: Ask):
-    """Without a kill switch: drawdown begins anew."""
+def test_a_book_that_only_sells_after_a_drawdown_can_be_resumed(tmp_path: Path, ask: Ask):
+    """Without a kill switch, and only with the word that forgives the loss."""
     write_book(tmp_path / ARTIFACTS / "ledgers", nights=4, reducing=(3,))
-    code, out, _ = ask(tmp_path, "resume", "--why", "accepted")
-    assert code == ExitCode.DONE
-    assert "drawdown counts from now on" in out
+    code, out, _ = ask(tmp_path, "resume", "--why", "accepted", "--reset-drawdown")
+    assert (code, out) == (
+        ExitCode.DONE,
+        "us-shadow goes on from the next night, and drawdown counts from 2026-11-05 on: accepted\n",
+    )
+
+
+def test_a_resume_forgives_a_loss_only_where_that_is_asked(data: Path, ask: Ask):
+    """And the book keeps which it was."""
+    assert ask(data, "halt", "--why", "a look")[0] == ExitCode.DONE
+    assert ask(data, "resume", "--why", "fine")[1] == (
+        "us-shadow goes on from the next night, and drawdown counts as before: fine\n"
+    )
+    assert ask(data, "halt", "--why", "more")[0] == ExitCode.DONE
+    made = json.loads(ask(data, "resume", "--why", "forgiven", "--reset-drawdown", "--json")[1])
+    assert (made["resumedWhy"], made["resetDrawdown"]) == ("forgiven", True)
+    shown = json.loads(ask(data, "show", "us-shadow", "--json")[1])["halts"]
+    assert [one["resetDrawdown"] for one in shown] == [True, False]
 
 
 def test_a_wrong_portfolio_file_is_noted_below_the_list(data: Path, ask: Ask):
@@ -351,7 +390,7 @@ def test_what_does_not_hold_is_found_with_its_own_code(verified: tuple[Path, lis
     assert code == ExitCode.LEDGER_DAMAGED
     assert out.splitlines()[0] == "us-shadow does not hold:"
     assert "no entry has the hash 000" in out
-    last = max((folder / "days").iterdir())
+    last = max((folder / "chain").iterdir())
     last.write_text(last.read_text().replace('"cash": ', '"cash": 1'))
     code, out, _ = ask(data, "verify", "--json")
     document = json.loads(out)

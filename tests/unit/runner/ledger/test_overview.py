@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -32,14 +32,15 @@ def book(tmp_path: Path) -> SampleBook:
 
 
 def documents(book: SampleBook, kind: str) -> list[Any]:
-    """Return the documents of one folder, by day."""
-    return [json.loads(path.read_bytes()) for path in sorted((book.folder / kind).iterdir())]
+    """Return the documents of one kind, by day."""
+    found = [json.loads(path.read_bytes()) for path in sorted((book.folder / "chain").iterdir())]
+    return [one for one in found if one["kind"] == kind]
 
 
 def test_a_sound_book_says_where_it_is(book: SampleBook):
     """Days, account and head are those of the last files."""
     found = overview(book.folder)
-    last, fills = documents(book, "days")[-1], documents(book, "fills")[-1]
+    last, fills = documents(book, "decision")[-1], documents(book, "fills")[-1]
     assert (found.book, found.namespace, found.state) == ("us-shadow", "research", State.DECIDED)
     assert (found.decided, found.reconciled, found.run) == ("2026-11-17", "2026-11-17", "us-20261117")
     assert (found.nav, found.cash) == (last["account"]["nav"], last["account"]["cash"])
@@ -47,9 +48,9 @@ def test_a_sound_book_says_where_it_is(book: SampleBook):
     assert found.nav == pytest.approx((found.cash or 0) + (found.gross or 0))
     assert (found.capital, found.names, found.orders) == (100_000.0, 2, len(last["orders"]))
     assert found.costs == pytest.approx(sum(one["costs"] for one in documents(book, "fills")))
-    newest = book.folder / "days" / "2026-11-17.json"
+    newest = book.folder / "chain" / "000022.json"
     assert found.head == hashlib.sha256(newest.read_bytes()).hexdigest()
-    assert found.entries == len(documents(book, "days")) + len(documents(book, "fills"))
+    assert found.entries == len(documents(book, "decision")) + len(documents(book, "fills"))
 
 
 def test_nights_that_went_otherwise_are_named(book: SampleBook):
@@ -130,8 +131,8 @@ def test_a_kill_switch_is_said_first(book: SampleBook, content: str, state: Stat
     assert found.halt is not None
 
 
-def test_drawdown_counts_from_the_last_resume(tmp_path: Path):
-    """Before it from the highest value of all; the halt stays in the history."""
+def test_drawdown_counts_from_the_last_reset(tmp_path: Path):
+    """No other resume forgives a loss; the halt stays in the history."""
     book = write_book(tmp_path, nights=7)
     navs = [100_000.0, *(one["account"]["nav"] for one in documents(book, "fills"))]
     before = overview(book.folder)
@@ -139,9 +140,14 @@ def test_drawdown_counts_from_the_last_resume(tmp_path: Path):
     assert navs[-1] < max(navs)
     halts.halt(book.folder, "too deep", reducing=False, now=NOW)
     halts.resume(book.folder, "looked at", NOW)
+    assert overview(book.folder).drawdown == before.drawdown
+    halts.resume(book.folder, "forgiven", NOW + timedelta(hours=1), reset_drawdown=True)
     after = overview(book.folder)
     assert (after.drawdown, after.peak) == (0.0, navs[-1])
-    assert [(one["why"], one["resumedWhy"]) for one in after.halts] == [("too deep", "looked at")]
+    assert [(one["why"], one["resumedWhy"]) for one in after.halts] == [
+        ("", "forgiven"),
+        ("too deep", "looked at"),
+    ]
 
 
 HALT: Final = {"gate": "halt", "verdict": "closed", "sentence": "the book is HALTED: a strike"}
@@ -184,55 +190,55 @@ def test_a_late_decision_is_the_state_of_the_book(tmp_path: Path):
 
 def changed(book: Path) -> None:
     """Change one number of an entry."""
-    path = book / "days" / "2026-11-04.json"
+    path = book / "chain" / "000005.json"
     path.write_text(path.read_text().replace('"late": false', '"late": true'))
 
 
 def cut(book: Path) -> None:
     """Leave half of an entry."""
-    path = book / "fills" / "2026-11-04.json"
+    path = book / "chain" / "000004.json"
     path.write_bytes(path.read_bytes()[:200])
 
 
 def with_nan(book: Path) -> None:
     """Forge the last entry: nothing follows that would show it, but NaN is no number."""
-    path = book / "days" / "2026-11-17.json"
+    path = book / "chain" / "000022.json"
     path.write_text(path.read_text().replace('"number": 22', '"number": NaN'))
 
 
 def with_other_types(book: Path) -> None:
     """Forge the last entry: a text where a list should be."""
-    path = book / "days" / "2026-11-17.json"
+    path = book / "chain" / "000022.json"
     document = json.loads(path.read_bytes())
     path.write_text(json.dumps(document | {"gates": "all open"}))
 
 
 def deep(book: Path) -> None:
     """Nest brackets in an entry."""
-    (book / "days" / "2026-11-17.json").write_text('{"schema": ' + "[" * 9_999)
+    (book / "chain" / "000022.json").write_text('{"schema": ' + "[" * 9_999)
 
 
 def as_fifo(book: Path) -> None:
     """Put a FIFO in place of an entry, on which a reader would wait."""
-    path = book / "days" / "2026-11-05.json"
+    path = book / "chain" / "000007.json"
     path.unlink()
     os.mkfifo(path)
 
 
 def as_link(book: Path) -> None:
     """Put a link to another file in place of an entry."""
-    path = book / "days" / "2026-11-05.json"
+    path = book / "chain" / "000007.json"
     path.rename(book / "moved")
     path.symlink_to(book / "moved")
 
 
 DAMAGES: list[Callable[[Path], object]] = [
     *(changed, cut, with_nan, with_other_types, deep, as_fifo, as_link),
-    lambda book: (book / "days" / "2026-11-05.json").unlink(),
+    lambda book: (book / "chain" / "000007.json").unlink(),
     lambda book: (book / "BOOK.json").unlink(),
     lambda book: (book / "BOOK.json").write_text("[]"),
     lambda book: (book / "BOOK.json").write_bytes(b"\xff\xfe"),
-    lambda book: (book / "days").rename(book / "gone"),
+    lambda book: (book / "chain").rename(book / "gone"),
 ]
 
 

@@ -171,11 +171,12 @@ def test_a_halt_is_shown_with_its_reason_and_those_before_in_a_history(tmp_path:
 
 
 def test_the_drawdown_of_the_last_day_is_that_of_the_book(tmp_path: Path):
-    """Since the highest value, and since the last resume where there was one."""
+    """Since the highest value, and since the last reset where there was one."""
     book = write_book(tmp_path, nights=9)
     about = overview(book.folder)
     assert -drawdowns(about)[-1] == pytest.approx(about.drawdown)
-    halts.resume(book.folder, "it may begin again", datetime(2026, 11, 12, 23, tzinfo=UTC))
+    now = datetime(2026, 11, 12, 23, tzinfo=UTC)
+    halts.resume(book.folder, "it may begin again", now, reset_drawdown=True)
     for day in weekdays(12, FIRST)[9:]:
         book.fill(day)
         book.decide(day, peakSince="2026-11-12")
@@ -238,12 +239,12 @@ def test_a_page_needs_nothing_else(tmp_path: Path):
 def test_a_damaged_book_says_what_is_wrong_and_what_to_do(tmp_path: Path):
     """Nothing else of it is believed."""
     book = write_book(tmp_path, nights=4)
-    (book.folder / "days" / f"{FIRST}.json").write_text('{"<b>": 1}')
+    (book.folder / "chain" / "000001.json").write_text('{"<b>": 1}')
     view = book_view(book.folder)
     text = book_page(view)
     assert view.overview.state is State.DAMAGED
     assert "What to do" in text
-    assert f"{FIRST}.json" in words_of(text)
+    assert "000001.json" in words_of(text)
     assert "<b>" not in text.partition("<article")[2].partition("What to do")[0]
     assert charts_in(text) == []
 
