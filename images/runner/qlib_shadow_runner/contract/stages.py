@@ -64,7 +64,11 @@ class StageRow:
     variables: frozenset[str] = frozenset()
     """The other variables that this stage receives and not every stage."""
     ledgers: Access = Access.READ_ONLY
-    """A stage's access to the folder of all books, in a cluster; NONE is read-only once there is a book."""
+    """A stage's access to the folder of all books, in a cluster.
+
+    READ_ONLY is so in runs with a ledger, whose first stage makes the folder; in others, and for NONE, once
+    there is a book.
+    """
     trains: bool = False
     """Whether the stage leaves model and signals, from which other runs go on."""
     when: str = "always"

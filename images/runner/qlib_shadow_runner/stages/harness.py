@@ -14,7 +14,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import LEDGERS, LOCAL_NAMESPACE, ExitCode, Reason, Result, Stage
+from qlib_shadow_runner.contract import LEDGERS, ExitCode, Reason, Result, Stage
 from qlib_shadow_runner.contract.spec import series_of
 from qlib_shadow_runner.contract.stages import COMPLETE, STAGES, Access, is_after_training, pinned_path
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
@@ -188,10 +188,11 @@ def as_stage_error(error: Exception) -> StageError:
 def _begin(stage_input: StageInput, folder: RunFolder, attempt: int, clock: Clock) -> None:
     """Record the run's identity and origin before the work starts.
 
-    In a cluster, later stages mount the folder of all books read-only, for which it has to be there.
+    Later stages of a run with a ledger mount the folder of all books read-only, so it has to be there.
     """
     identity, before, pinned = stage_input.identity, folder.metadata, pinned_path(stage_input.raw_spec)
-    if identity.namespace != LOCAL_NAMESPACE and STAGES[stage_input.stage].ledgers is not Access.READ_ONLY:
+    writes = any(STAGES[stage].ledgers is Access.WRITTEN for stage in stage_input.stages)
+    if writes and STAGES[stage_input.stage].ledgers is not Access.READ_ONLY:
         make_own_folder(stage_input.folder.parent / LEDGERS)
     folder.update_metadata(
         schema=1,
@@ -241,10 +242,10 @@ def _finish(
     }
     stage = stage_input.stage
     ended: dict[str, object] = {}
-    if STAGES[stage].is_closed:
-        record["network_guard"] = list(layers)
     if STAGES[stage].trains:
         ended["network_guard"] = list(layers)  # what protected the training; no later stage replaces it
+    elif STAGES[stage].is_closed:
+        record["network_guard"] = list(layers)
     if not done or stage is stage_input.stages[-1]:
         status = COMPLETE if done else "interrupted" if result["reason"] == Reason.INTERRUPTED else "failed"
         ended |= {"status": status, "reason": result["reason"], "finished_at_utc": result["finishedAt"]}

@@ -257,6 +257,12 @@ class RunOfTheNight:
         """Return the daily account of the run's backtest; None where there is none."""
         return Outputs(self.evidence.tables).backtest
 
+    def closes(self) -> dict[date, float]:
+        """Return the value of the backtest's account at each close; empty where there is none."""
+        table = self.account
+        known = table["account"].dropna() if table is not None and "account" in table else {}
+        return {day.date(): float(value) for day, value in known.items()}
+
     def _benchmark(self) -> dict[date, float]:
         """Return the benchmark's return of each day from the backtest's first on.
 

@@ -26,11 +26,14 @@ from qlib_shadow_runner.contract import (
     ENV_REQUEST,
     ENV_TERMINATION_LOG,
     ExitCode,
+    Stage,
 )
+from qlib_shadow_runner.contract.deadlines import DEFAULT_SECONDS
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.ranked_signals import encode_signals, read_signals, with_ranks
 from qlib_shadow_runner.ledger.account import Account
+from qlib_shadow_runner.ledger.lock import WAIT_SECONDS
 from qlib_shadow_runner.ledger.night import record_night
 from qlib_shadow_runner.ledger.plan import make_plan
 from qlib_shadow_runner.ledger.quotes import Quotes
@@ -40,7 +43,7 @@ from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.stages import steps
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
 from qlib_shadow_runner.stages.ledger_rules import rules_of
-from qlib_shadow_runner.stages.ledger_step import keep_ledger
+from qlib_shadow_runner.stages.ledger_step import keep_ledger, ledger_result
 from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
@@ -253,7 +256,9 @@ def test_the_difference_from_the_backtest_is_split(
     night = replace(whole.night(), folder=data / ARTIFACTS / "ledgers" / "from-cash", expected={})
     for day, rows in signals[signals["date"].isin(days)].groupby("date"):
         scores = dict(zip(rows["instrument"], rows["score"], strict=True))
-        record_night(replace(night, day=date.fromisoformat(str(day)[:10]), scores=scores), whole.dataset)
+        last = replace(night, day=date.fromisoformat(str(day)[:10]), scores=scores)
+        recorded = record_night(last, whole.dataset)
+    told = ledger_result(last, recorded, whole.closes())
     printed = diff(data, capsys, "from-cash", "one", "--json")
     assert (printed["runId"], printed["days"], printed["to"]) == ("one", 23, "2020-01-31")
     parts = printed["parts"]
@@ -261,6 +266,8 @@ def test_the_difference_from_the_backtest_is_split(
     assert sum(parts.values()) == pytest.approx(printed["total"], abs=1e-12)
     assert printed["total"] == pytest.approx(printed["paper"] - printed["backtest"], abs=1e-12)
     assert printed["total"] != 0
+    assert told["tracking"] == pytest.approx(printed["total"], abs=1e-12)
+    assert told["beyondTracking"] is printed["beyond"]
     assert [parts[name] for name in ("data", "timing", "costs", "signals")] == pytest.approx(
         [0.0] * 4, abs=1e-9
     )
@@ -561,6 +568,17 @@ def test_rules_that_do_not_follow_are_refused(
     with pytest.raises(StageError, match=words) as refused:
         rules(tmp_path, strategy, exchange, targets=targets)
     assert refused.value.reason == "LedgerRefused"
+
+
+def test_a_hung_book_is_named_before_the_deadline_of_the_stage():
+    """Three attempts that wait, with the Job's pauses and two minutes for each pod, take less."""
+    pauses, pod, attempts = 10 + 20, 120, 3
+    assert attempts * (WAIT_SECONDS + pod) + pauses < DEFAULT_SECONDS[Stage.LEDGER]
+
+
+def test_a_book_without_a_limit_of_its_own_borrows_nothing(tmp_path: Path):
+    """The default of maxGross is asked, as api.md says."""
+    assert rules(tmp_path, {"topk": 50, "n_drop": 5}, EXCHANGE, targets={}).limits.max_gross == 1
 
 
 def test_another_strategy_is_taken_with_targets_of_ones_own(tmp_path: Path):
