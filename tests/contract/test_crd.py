@@ -79,6 +79,20 @@ def undescribed(schema: dict[str, Any], path: str) -> list[str]:
     return found
 
 
+def words_in(schema: Any) -> set[str]:
+    """Return the words of every choice in a schema."""
+    inside = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    own = schema.get("enum", ()) if isinstance(schema, dict) else ()
+    return {word for word in own if isinstance(word, str)}.union(*map(words_in, inside))
+
+
+def test_every_word_of_a_choice_can_be_written_without_quotes(schema: dict[str, Any]):
+    """YAML reads a bare Off, No or Null as something else than the word."""
+    words = words_in(schema["properties"]["spec"])
+    assert {"Calibrated", "inverseVol"} <= words
+    assert {word for word in words if yaml.safe_load(word) != word} == set()
+
+
 def test_every_text_and_list_of_the_status_is_bounded(schema: dict[str, Any]):
     """Ten thousand runs fit into etcd."""
     assert unbounded(schema["properties"]["status"], "status") == []

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from tests.contract.wrong_forms import RIGHT, WRONG, download, qrun
 
 from qlib_shadow_runner.contract.fields import Object
@@ -41,6 +42,14 @@ def test_a_wrong_form_is_refused(spec: dict[str, Any], words: str):
     [sentence] = sentences(spec)
     assert words in sentence
     assert sentence.startswith("spec.")
+
+
+def test_a_gate_that_is_ignored_is_written_as_the_reference_has_it():
+    """Without quotes; what YAML reads as a boolean is refused with the words that are taken."""
+    text = "ledger: {book: us-shadow, gates: {liveIc: Ignored, drift: WORD}}"
+    assert sentences(yaml.safe_load(text.replace("WORD", "Ignored"))) == []
+    [sentence] = sentences(yaml.safe_load(text.replace("WORD", "Off")))
+    assert sentence == "spec.ledger.gates.drift must be one of Calibrated, Ignored, not False"
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ RIGHT: Final[dict[str, dict[str, Any]]] = {
         gates={
             "maxDataAgeDays": 0,
             "maxModelAgeDays": 60,
-            "liveIc": "Off",
+            "liveIc": "Ignored",
             "drift": "Calibrated",
             "golden": False,
             "minCoverage": 0,

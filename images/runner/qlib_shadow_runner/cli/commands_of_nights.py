@@ -56,6 +56,7 @@ OF_NIGHTS: Final[Mapping[str, Command]] = {
             option("--head", metavar="SHA", help="with verify: the head that the run's status or Event has"),
             option("--why", metavar="TEXT", help="with halt and resume: the reason, which the book keeps"),
             option("--reducing", action="store_true", help="with halt: sales are still recorded"),
+            option("--reset-drawdown", action="store_true", help="with resume: drawdown counts from here"),
             option("--portfolio", action="store_true", help="with show: the capital that books share"),
             DATA,
             JSON,
@@ -69,7 +70,7 @@ diff       why the account and the backtest of the newest run differ
 trend      the last weeks of the book
 verify     recompute the book from its files and from prices; exit code 15 where it does not hold
 halt       record no orders any more, from now on
-resume     lift the halt; drawdown counts from here
+resume     lift the halt; with --reset-drawdown, drawdown counts from here
 
 Nothing is ever traded: orders and fills are records. docs/books.md says more, and how to ask in SQL.""",
     ),

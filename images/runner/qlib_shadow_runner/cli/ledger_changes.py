@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 HASH: Final = re.compile("[0-9a-f]{64}")
 WHY_MAX: Final = 500
+DRAWDOWN: Final = "drawdown"
+"""The gate that a reset of the drawdown opens."""
 
 
 def print_verification(asked: Asked) -> int:
@@ -75,18 +77,29 @@ def halt_book(asked: Asked) -> int:
 
 
 def resume_book(asked: Asked) -> int:
-    """Lift the kill switch of a book; drawdown begins anew with it."""
-    folder, why = asked.folder(), _why(asked)
-    on, before = halts.halt_of(folder), overview(folder)
-    if on is None and not _reduces_by_drawdown(before):
-        raise StageError(Reason.INVALID_SPEC, f"{folder.name} is not halted, so there is nothing to resume")
-    made = halts.resume(folder, why, datetime.now(UTC))
-    _print(asked, made, f"{folder.name} goes on from the next night, and drawdown counts from now on: {why}")
+    """Lift the kill switch of a book; a loss is forgiven only where that is asked."""
+    folder, why, resets = asked.folder(), _why(asked), bool(asked.options["reset-drawdown"])
+    if halts.halt_of(folder) is None:
+        reduces = _reduces_by_drawdown(overview(folder))
+        if not (reduces and resets):
+            more = (
+                "and its drawdown lets only sales pass, which --reset-drawdown ends"
+                if reduces
+                else "so there is nothing to resume"
+            )
+            raise StageError(Reason.INVALID_SPEC, f"{folder.name} is not halted, {more}")
+    made = halts.resume(folder, why, datetime.now(UTC), reset_drawdown=resets)
+    _print(asked, made, f"{folder.name} goes on from the next night, and drawdown {_counts(made)}: {why}")
     return ExitCode.DONE
 
 
 def _reduces_by_drawdown(before: Overview) -> bool:
-    return any(gate.verdict == Verdict.REDUCE for gate in before.gates)
+    return any(gate.name == DRAWDOWN and gate.verdict == Verdict.REDUCE for gate in before.gates)
+
+
+def _counts(made: halts.Halt) -> str:
+    since = "now" if made.resumed_day is None else f"{made.resumed_day}"
+    return f"counts from {since} on" if made.reset_drawdown else "counts as before"
 
 
 def _why(asked: Asked) -> str:
@@ -122,6 +135,6 @@ def _checked(now: Overview, *, has_prices: bool, has_head: bool) -> str:
 
 def _print(asked: Asked, made: halts.Halt, sentence: str) -> None:
     if asked.as_json:
-        print_json({"book": asked.folder().name, "state": made.state, "why": made.why, "at": made.at})
+        print_json({"book": asked.folder().name, **made.document()})
     else:
         print_line(sentence)

@@ -40,7 +40,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "trend": Action("cli.ledger_days:print_trend", ("weeks",)),
     "verify": Action("cli.ledger_changes:print_verification", ("head",)),
     "halt": Action("cli.ledger_changes:halt_book", ("why", "reducing")),
-    "resume": Action("cli.ledger_changes:resume_book", ("why",)),
+    "resume": Action("cli.ledger_changes:resume_book", ("why", "reset-drawdown")),
 }
 """What can be done, and the function that does it."""
 
@@ -99,12 +99,13 @@ def use_ledger(
     head: str | None,
     why: str | None,
     reducing: bool,
+    reset_drawdown: bool,
     portfolio: bool,
     as_json: bool,
 ) -> int:
     """Do what was asked for, or refuse what does not belong to it."""
     options: dict[str, Any] = {"day": day, "weeks": weeks, "head": head, "why": why}
-    options |= {"reducing": reducing, "portfolio": portfolio}
+    options |= {"reducing": reducing, "reset-drawdown": reset_drawdown, "portfolio": portfolio}
     row = ACTIONS[action]
     for name, value in options.items():
         if value not in (None, False) and name not in row.options:

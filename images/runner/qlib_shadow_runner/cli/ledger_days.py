@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ORDERS: Final = ("SIDE", "INSTRUMENT", "SHARES", "PRICE", "VALUE", "FILLED", "FILLED AT", "ORDER")
 POSITIONS: Final = ("INSTRUMENT", "SHARES", "PRICE", "VALUE", "WEIGHT", "HELD", "PRICED")
 NAV: Final = ("DAY", "NAV", "P&L", "RETURN", "BENCHMARK", "DRAWDOWN", "COSTS", "TURNOVER")
-UNCOUNTED: Final = "* after a late decision, whose orders are not filled: no part of the record"
+UNCOUNTED: Final = "* after a late decision or a missed night: no part of the record"
 WEEKS: Final = ("WEEK OF", "DAYS", "RETURN", "BENCHMARK", "P&L", "COSTS", "NIGHTS")
 DEFAULT_WEEKS: Final = "4"
 MOST_WEEKS: Final = 520

@@ -161,7 +161,7 @@ def _record(one: Overview) -> Iterator[tuple[str, str]]:
     if not record.days:
         yield "record", "no day counts yet"
         return
-    text = f"{change(record.total)} on {plural(record.days, 'day')} that followed decisions made in time"
+    text = f"{change(record.total)} on {plural(record.days, 'day')} after a decision in time"
     if record.benchmark is not None:
         same = (
             "the same"

@@ -16,6 +16,8 @@ from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.texts import nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qlib_shadow_runner.cli.command import Command
 
 PROGRAM: Final = "qlib-shadow"
@@ -43,6 +45,22 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: object) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_HelpFormatter, **options)  # type: ignore[arg-type]
+        self._reads_in_parts = False
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Take options and words in any order.
+
+        By itself, argparse gives a word that may be left out no value once an option stands before it.
+        """
+        if self._reads_in_parts or not any(action.nargs == "?" for action in self._get_positional_actions()):
+            return super().parse_known_args(args, namespace)
+        self._reads_in_parts = True  # argparse calls this method again: for the options, then for the words
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._reads_in_parts = False
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong; suggest the nearest known word instead of listing all of them."""

@@ -20,7 +20,7 @@ from qlib_shadow_runner.ledger.decide import Standing, next_trading_day, outcome
 from qlib_shadow_runner.ledger.differences import differences
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, HALTS, encode
 from qlib_shadow_runner.ledger.gates import SYNTHETIC, Facts, RunFacts
-from qlib_shadow_runner.ledger.halts import history
+from qlib_shadow_runner.ledger.halts import history, peaks_begun
 from qlib_shadow_runner.ledger.plan import Plan, make_plan, only_sales
 from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.ledger.reconcile import STOPPED, due_after, settled_document
@@ -66,7 +66,7 @@ def verify_book(folder: Path, dataset: Dataset | None = None, head: str | None =
     quotes = None if dataset is None else Quotes.of(dataset)
     if chain.book["book"] != folder.absolute().name:
         found.append(f"{BOOK_FILE}: book is {chain.book['book']}, and its folder {folder.absolute().name}")
-    found += _findings_of_peaks(chain, {one.resumed_day for one in history(folder)})
+    found += _findings_of_peaks(chain, peaks_begun(history(folder)))
     return [*found, *islice(_findings(chain, quotes), MOST)]
 
 
@@ -79,12 +79,12 @@ def _findings_of_head(chain: Chain, head: str) -> Iterator[str]:
         )
 
 
-def _findings_of_peaks(chain: Chain, resumed: set[date | None]) -> Iterator[str]:
+def _findings_of_peaks(chain: Chain, resets: set[date]) -> Iterator[str]:
     """Yield the decisions from which a peak begins that no resume has let begin."""
     for before, entry in pairwise(chain.decisions):
         since = entry.brief["peakSince"]
-        if since != before.brief["peakSince"] and date.fromisoformat(since) not in resumed:
-            yield f"{entry.path}: peakSince is {since}, and nothing in {HALTS} resumed the book there"
+        if since != before.brief["peakSince"] and date.fromisoformat(since) not in resets:
+            yield f"{entry.path}: peakSince is {since}, and nothing in {HALTS} reset the drawdown there"
 
 
 def _findings(chain: Chain, quotes: Quotes | None) -> Iterator[str]:

@@ -12,6 +12,7 @@ from qlib_shadow_runner.ledger.account import Account
 from qlib_shadow_runner.ledger.chain import DECISION
 from qlib_shadow_runner.ledger.entries import SCHEMA, DayDocument, Decision
 from qlib_shadow_runner.ledger.gates import Facts, ask, closed, decision_of
+from qlib_shadow_runner.ledger.halts import peaks_begun
 from qlib_shadow_runner.ledger.plan import Plan, make_plan, only_sales
 from qlib_shadow_runner.ledger.sessions import deadline
 from qlib_shadow_runner.texts import percent
@@ -51,16 +52,16 @@ class Standing:
     day_return: float | None
 
     @classmethod
-    def of(cls, chain: Chain, day: date, resumed: Iterable[date]) -> Standing:
+    def of(cls, chain: Chain, day: date, resets: Iterable[date]) -> Standing:
         """Return where the chain stands; its last entry is the day's fills, or it has none.
 
         The peak counts from the first decision, or from the last day that the chain had when the book was
-        last resumed.
+        last resumed with a new peak.
         """
         if not chain.entries:
             return cls(Account(cash=chain.book["capital"]), day, 0.0, None)
         last, before = chain.entries[-1], chain.decisions[-1].brief["peakSince"]
-        since = max(date.fromisoformat(before), *(one for one in resumed if one <= last.day), date.min)
+        since = max(date.fromisoformat(before), *(one for one in resets if one <= last.day), date.min)
         navs = [one.nav for one in chain.entries if one.day >= since]
         peak = max(navs)
         drawdown = 1 - navs[-1] / peak if peak > 0 else None
@@ -130,7 +131,7 @@ def decide(
 ) -> Decided:
     """Return the decision of the night's day; the chain has come to that day."""
     rules, day = night.rules, night.day
-    standing = Standing.of(chain, day, [one.resumed_day for one in lifted if one.resumed_day is not None])
+    standing = Standing.of(chain, day, peaks_begun(lifted))
     facts = Facts(
         run=night.facts,
         halt=halt.state if halt else None,

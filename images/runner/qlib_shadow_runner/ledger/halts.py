@@ -1,8 +1,8 @@
 """The kill switch of a book: a file HALT in its folder, which every night obeys.
 
     HALT                      {"state": "HALTED" or "REDUCING", "why": text, "at": moment}
-    halts/<moment>.json       the same with resumedAt, resumedWhy and resumedDay, after it was lifted; or
-                              after a HALTED took its place, without resumedDay
+    halts/<moment>.json       the same with resumedAt, resumedWhy, resumedDay and resetDrawdown, after it was
+                              lifted; or after a HALTED took its place, without resumedDay
 
 A HALT with any other content, or one that cannot be read, counts as HALTED: no doubt lets an order pass.
 """
@@ -37,14 +37,16 @@ class Halt:
     """A kill switch: one that is on, or one that was."""
 
     state: str
-    """HALTED or REDUCING; empty for a resume without a HALT, which begins the peak again."""
+    """HALTED or REDUCING; empty for a resume without a HALT, which only lets the peak begin again."""
     why: str
     at: datetime | None
     """In UTC; None where the file does not say it."""
     resumed_at: datetime | None = None
     resumed_why: str = ""
     resumed_day: date | None = None
-    """The last day of the chain when it was lifted: the peak counts from there."""
+    """The last day of the chain when it was lifted."""
+    reset_drawdown: bool = False
+    """Whether the peak from which drawdown counts begins again with that day."""
 
     def document(self) -> dict[str, Any]:
         """Return it as its file has it."""
@@ -52,7 +54,7 @@ class Halt:
         if self.resumed_at is not None:
             day = self.resumed_day
             found |= {"resumedAt": _written(self.resumed_at), "resumedWhy": self.resumed_why}
-            found |= {"resumedDay": day.isoformat() if day else None}
+            found |= {"resumedDay": day.isoformat() if day else None, "resetDrawdown": self.reset_drawdown}
         return found
 
     def holds_at(self, moment: datetime) -> bool:
@@ -100,14 +102,14 @@ def halt(folder: Path, why: str, *, reducing: bool, now: datetime) -> Halt:
     return found
 
 
-def resume(folder: Path, why: str, now: datetime) -> Halt:
-    """Lift the kill switch, and let the peak from which drawdown counts begin again.
+def resume(folder: Path, why: str, now: datetime, *, reset_drawdown: bool = False) -> Halt:
+    """Lift the kill switch; the peak from which drawdown counts begins again only where that is asked.
 
     The record of it comes first: whatever happens then, the switch is on or its record is there.
     """
     _require_book(folder)
     was = halt_of(folder) or Halt("", "", None)
-    found = Halt(was.state, _plain(was.why), was.at, now, _plain(why), last_day(folder))
+    found = Halt(was.state, _plain(was.why), was.at, now, _plain(why), last_day(folder), reset_drawdown)
     try:
         _keep(folder, found)
         (folder / HALT_FILE).unlink(missing_ok=True)
@@ -132,6 +134,11 @@ def history(folder: Path) -> tuple[Halt, ...]:
     documents = (_document(folder, path) for path in paths)
     found = [_lifted(one) for one in documents if one is not None]
     return tuple(sorted((one for one in found if one), key=lambda one: one.resumed_at or LONG_AGO))
+
+
+def peaks_begun(lifted: Iterable[Halt]) -> set[date]:
+    """Return the days from which drawdown counts again: no other resume forgives a loss."""
+    return {one.resumed_day for one in lifted if one.reset_drawdown and one.resumed_day is not None}
 
 
 def state_at(halts: Iterable[Halt], moment: datetime) -> Halt | None:
@@ -172,6 +179,7 @@ def _lifted(document: Mapping[str, object]) -> Halt | None:
         resumed_at=resumed_at,
         resumed_why=values.text(document.get("resumedWhy")) or "",
         resumed_day=values.day(document.get("resumedDay")),
+        reset_drawdown=document.get("resetDrawdown") is True,
     )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +14,9 @@ from qlib_shadow_runner.contract.spec.ledger import BOOK_NAME
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger import halts
 from qlib_shadow_runner.ledger.chain import Chain
-from qlib_shadow_runner.ledger.entries import BOOK_FILE, CHAIN, Decision, Verdict
+from qlib_shadow_runner.ledger.entries import BOOK_FILE, CHAIN
 from qlib_shadow_runner.ledger.record import Day, Record, days_of, drawdown_of, record_of
-from qlib_shadow_runner.runs import values
+from qlib_shadow_runner.ledger.states import Gate, State, are_of_a_halt, sentence_of, state_of, when
 from qlib_shadow_runner.storage.untrusted import is_folder, names_in, status_of, why_unreadable
 from qlib_shadow_runner.texts import in_words, one_line
 
@@ -25,34 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-
-class State(StrEnum):
-    """What is to be said first of a book."""
-
-    NEW = "New"
-    """It has begun, and nothing is decided yet."""
-    DECIDED = "Decided"
-    HELD = "Held"
-    REDUCING = "Reducing"
-    HALTED = "Halted"
-    """The kill switch is set."""
-    DAMAGED = "Damaged"
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A gate's answer in the last decision."""
-
-    name: str
-    verdict: str
-    sentence: str
-    figure: float | str | None
-    limit: float | str | None
-
-    @property
-    def is_closed(self) -> bool:
-        """Return whether it held the day, or let only sales pass."""
-        return self.verdict in (Verdict.CLOSED, Verdict.REDUCE)
+__all__ = ["Gate", "Overview", "State", "books", "overview", "overview_and_chain", "when"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +66,7 @@ class Overview:
     day_return: float | None = None
     peak: float | None = None
     drawdown: float | None = None
-    """The loss since the highest value, which counts from the last resume on."""
+    """The loss since the highest value, as the gate counts it: since the last reset."""
     turnover: float | None = None
     """The mean share of the account that is traded on a day."""
     traded: float = 0.0
@@ -109,7 +81,8 @@ class Overview:
     halt: Mapping[str, Any] | None = None
     """The kill switch that is on: state (HALTED or REDUCING), why and at."""
     halts: tuple[Mapping[str, Any], ...] = ()
-    """Those that were lifted, the last first: the same with resumedAt, resumedWhy and resumedDay."""
+    """Those that were lifted, the last first: the same with resumedAt, resumedWhy, resumedDay and
+    resetDrawdown."""
     head: str | None = None
     """The SHA-256 of the last entry."""
     entries: int = 0
@@ -120,6 +93,11 @@ class Overview:
     def closed(self) -> list[Gate]:
         """Return the gates that are closed."""
         return [gate for gate in self.gates if gate.is_closed]
+
+    @property
+    def is_lifted(self) -> bool:
+        """Return whether the last decision was held by a kill switch alone that was lifted since."""
+        return self.halt is None and are_of_a_halt(self.closed)
 
     @property
     def is_damaged(self) -> bool:
@@ -133,6 +111,7 @@ class Overview:
             "book": self.book,
             "state": str(self.state),
             "sentence": self.sentence,
+            "lifted": self.is_lifted,
             "namespace": self.namespace,
             "capital": self.capital,
             "share": self.share,
@@ -214,12 +193,6 @@ def books(ledgers: Path) -> list[str]:
     return [name for name in names if re.fullmatch(BOOK_NAME, name) and _is_book(ledgers, name)]
 
 
-def when(moment: str | None) -> str:
-    """Return a recorded time in words."""
-    found = values.moment(moment)
-    return "an unknown time" if found is None else f"{found:%Y-%m-%d %H:%M} UTC"
-
-
 def _is_book(ledgers: Path, name: str) -> bool:
     return is_folder(ledgers, name) and any(
         _is_there(ledgers, f"{name}/{part}") for part in (BOOK_FILE, CHAIN)
@@ -245,15 +218,15 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
     halt = set_now.document() if set_now else None
     lifted = tuple(one.document() for one in reversed(halts.history(folder)))
     account = chain.entries[-1].document["account"] if briefs else None
-    resumed = [one["resumedDay"] or "" for one in lifted]
-    since = max([*resumed, last["peakSince"] if last else ""])
+    resets = [one["resumedDay"] or "" for one in lifted if one["resetDrawdown"]]
+    since = max([*resets, last["peakSince"] if last else ""])
     peak, drawdown = drawdown_of(_navs_since(briefs, since))
     gates = tuple(_gate(one) for one in (last or {}).get("gates", ()))
-    state = _state(halt, last)
+    state = state_of(halt, last)
     return Overview(
         book=chain.book["book"],
         state=state,
-        sentence=_sentence(state, halt, last, gates),
+        sentence=sentence_of(state, halt, last, gates),
         namespace=chain.book["namespace"],
         capital=chain.book["capital"],
         share=chain.book["share"],
@@ -304,30 +277,3 @@ def _missed(days: Sequence[Day], decisions: Sequence[Mapping[str, Any]]) -> tupl
     decided = {one["day"] for one in decisions}
     last = max(decided, default="")
     return tuple(day.day for day in days if day.day < last and day.day not in decided)
-
-
-def _state(halt: Mapping[str, Any] | None, last: Mapping[str, Any] | None) -> State:
-    if halt is not None:
-        return State.REDUCING if halt["state"] == halts.REDUCING else State.HALTED
-    return State(last["decision"]) if last else State.NEW
-
-
-def _sentence(
-    state: State,
-    halt: Mapping[str, Any] | None,
-    last: Mapping[str, Any] | None,
-    gates: Sequence[Gate],
-) -> str:
-    if halt is not None:
-        what = "only sales are recorded" if state is State.REDUCING else "no orders are recorded"
-        return f"{what} since {when(halt['at'])}: {halt['why'] or 'no reason is given'}"
-    if last is None:
-        return "nothing is decided yet"
-    closed = "; ".join(gate.sentence for gate in gates if gate.is_closed)
-    orders = len(last["orders"])
-    recorded = f"{orders} order{'s' * (orders != 1)}"
-    return {
-        Decision.DECIDED: f"{recorded} recorded",
-        Decision.REDUCING: f"{recorded}, only sales: {closed}",
-        Decision.HELD: f"positions stay: {closed}",
-    }[Decision(last["decision"])] + (", too late to be filled" if last["late"] else "")

@@ -1,7 +1,7 @@
 """A book's trading days as numbers, and its record: what it earned against the benchmark and the promise.
 
-Only days count that followed a decision made in time. After a late one its orders are not filled, so the days
-until the next decision are no result of the signals.
+A day counts where the trading day before it has a decision that was made in time. The orders of a late one
+are never filled, and after a missed night there are none: such a day is no result of the signals.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Day:
     benchmark: float | None
     """The benchmark's return of the day."""
     counts: bool
-    """Whether the last decision before it was made in time."""
+    """Whether the trading day before it has a decision, made in time."""
     promised: float | None
     """The mean daily return of the backtest behind that decision."""
     deviation: float | None
@@ -110,9 +110,10 @@ def days_of(entries: Iterable[Mapping[str, Any]]) -> tuple[Day, ...]:
     """Return the trading days of a chain's documents, in its order."""
     found = []
     decision: Mapping[str, Any] = {}
+    is_next = False
     for document in entries:
         if document["kind"] == "decision":
-            decision = document
+            decision, is_next = document, True
             continue
         promise = decision.get("promise") or {}
         found.append(
@@ -125,12 +126,13 @@ def days_of(entries: Iterable[Mapping[str, Any]]) -> tuple[Day, ...]:
                 traded=document["traded"],
                 shortfall=document["shortfall"],
                 benchmark=document["benchmark"],
-                counts=not decision["late"],
+                counts=is_next and not decision["late"],
                 promised=promise.get("mean"),
                 deviation=promise.get("deviation"),
                 promised_days=promise.get("days"),
             )
         )
+        is_next = False
     return tuple(found)
 
 

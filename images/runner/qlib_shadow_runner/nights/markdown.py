@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.ledger.overview import State
 from qlib_shadow_runner.nights.books import NO_BOOKS, title_of
 from qlib_shadow_runner.nights.morning import has_trained
 from qlib_shadow_runner.nights.needs import in_short, needs_of
@@ -51,7 +52,8 @@ def snapshot_page(morning: Morning, books: Books = NO_BOOKS) -> str:
     ]
     lines = [f"# Nights to {morning.now:%Y-%m-%d %H:%M} UTC", "", f"**{in_short(needs).capitalize()}.**", ""]
     lines += [
-        f"- **{words(name)}**, {one.kind}{_of_run(one.run_id)}: {words(one.sentence, SENTENCE_MAX)}"
+        f"- **{words(name)}**, {one.kind}{_of_run(one.run_id)}: "
+        f"{words(one.sentence, SENTENCE_MAX)}{_command(one)}"
         for name, one in needs[:NEEDS_MAX]
     ]
     lines += [f"- and {len(needs) - NEEDS_MAX} more"] * (len(needs) > NEEDS_MAX) + [""] * bool(needs)
@@ -99,6 +101,12 @@ def words(text: object, most: int = CELL_MAX) -> str:
     return SPECIAL.sub(r"\\\1", one_line(text, most)).replace("\\<", "&lt;").replace("\\&", "&amp;")
 
 
+def _command(need: Need | BookNeed) -> str:
+    """Return what does away with a need of a book: a name of a book needs no escape."""
+    command = getattr(need, "command", "")
+    return f" `{command}` lifts it." if command else ""
+
+
 def _of_run(run_id: str | None) -> str:
     return f" ({words(run_id)})" if run_id else ""
 
@@ -143,14 +151,15 @@ def _book_row(one: Overview) -> Sequence[str]:
     earned = one.nav / one.capital - 1 if one.nav is not None and one.capital else None
     return (
         words(title_of(one)),
-        f"{one.state}{', late' if one.late else ''}",
+        f"{one.state}{', late' if one.late and one.state is not State.LATE else ''}",
         _text(one.decided),
         _money(one.nav),
         _money(one.pnl),
         percent(earned, 2),
         percent(one.drawdown),
         words(", ".join(gate.name for gate in one.closed)) or "none",
-        *(str(len(days)) for days in (one.late_days, one.missed_days, one.halts)),
+        *(str(len(days)) for days in (one.late_days, one.missed_days)),
+        str(len(one.halts) + (one.halt is not None)),
     )
 
 

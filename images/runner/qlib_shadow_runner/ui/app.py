@@ -307,14 +307,20 @@ def _number(text: str) -> int | None:
     return int(text) if NUMBER.fullmatch(text) else None
 
 
-def _refused(_request: Request, error: Exception) -> Response:
+def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for no other"
     has_text = error.detail != HTTPStatus(error.status_code).phrase
     sentence = error.detail if has_text else "there is no such page"
-    return HTMLResponse(page("refused.html.j2", sentence=in_a_sentence(sentence)), error.status_code)
+    return HTMLResponse(_not_available(request, sentence), error.status_code)
 
 
-def _failed(_request: Request, error: Exception) -> Response:
+def _not_available(request: Request, sentence: str) -> str:
+    """Return a page that says why, with a link to the list that the address belongs to."""
+    lists = {"book": ("/books", "the books"), "runs": ("/runs", "the runs")}
+    back, back_to = lists.get(request.url.path.split("/")[1], ("/", "last night"))
+    return page("refused.html.j2", sentence=in_a_sentence(sentence), back=back, back_to=back_to)
+
+
+def _failed(request: Request, error: Exception) -> Response:
     sentence = f"this page could not be made ({type(error).__name__}: {error}); the terminal has the details"
-    refused = page("refused.html.j2", sentence=in_a_sentence(sentence))
-    return HTMLResponse(refused, HTTPStatus.INTERNAL_SERVER_ERROR)
+    return HTMLResponse(_not_available(request, sentence), HTTPStatus.INTERNAL_SERVER_ERROR)

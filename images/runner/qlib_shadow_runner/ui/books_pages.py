@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Final
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
+from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.documents import MEANS
 from qlib_shadow_runner.ledger.portfolio import Portfolio, read_portfolio, total_of
-from qlib_shadow_runner.report.book.page import TONES, book_body, book_page, gain, money
+from qlib_shadow_runner.report.book.page import book_body, book_page, gain, money, tone_of
 from qlib_shadow_runner.report.formats import signed, tone
+from qlib_shadow_runner.runs.listing import artifacts_root
+from qlib_shadow_runner.storage.untrusted import is_folder
 from qlib_shadow_runner.texts import ended, is_number, one_line
 from qlib_shadow_runner.ui.own_command import BusyError
 from qlib_shadow_runner.ui.pages import page
@@ -63,7 +66,11 @@ class BooksPages:
         """Return the page of one book."""
         view = self._view(request)
         about = view.overview
-        values = {"name": about.book, "damaged": about.is_damaged, "body": book_body(view)}
+        values = {
+            "name": about.book,
+            "damaged": about.is_damaged,
+            "body": book_body(view, self._runs_of(view)),
+        }
         return HTMLResponse(page("book.html.j2", here="books", **values))
 
     def file(self, request: Request) -> Response:
@@ -97,6 +104,11 @@ class BooksPages:
         except StageError as error:
             return None, error.message
 
+    def _runs_of(self, view: BookView) -> set[str]:
+        """Return the runs of the book's page that are on the volume."""
+        root, names = artifacts_root(self.table.volume), {one.run for one in view.contents.nights}
+        return {name for name in names if name and run_id_fault(name) is None and is_folder(root, name)}
+
     def _view(self, request: Request) -> BookView:
         name = request.path_params["name"]
         found = self.table.view(name)
@@ -113,7 +125,7 @@ class BooksView:
 
     def tone(self, book: Overview) -> str:
         """Return the colour of a book's state."""
-        return TONES[book.state]
+        return tone_of(book)
 
     def since_start(self, book: Overview) -> float | None:
         """Return the return on a book's capital."""

@@ -111,7 +111,7 @@ def test_one_book_is_shown_whole(read_only: Path, ask: Ask):
     for part in (
         "us-shadow Decided (namespace research)",
         "decided 2026-11-17: Decided, 2 orders, by run us-20261117",
-        "10 days that followed decisions made in time; the benchmark made +1.00% on the same",
+        "9 days after a decision in time; the benchmark made +0.90% on the same",
         "too early to hold against the band of",
         "late 2026-11-10 missed 2026-11-12",
         "era 1: topk 2, nDrop 1, weights of the backtest, fills at close",
@@ -147,13 +147,16 @@ def test_positions_and_cash_are_the_account(read_only: Path, ask: Ask):
     )
 
 
+UNCOUNTED: Final = ["2026-11-11", "2026-11-13"]
+
+
 def test_nav_marks_days_that_are_no_part_of_the_record(read_only: Path, ask: Ask):
-    """The day after the late decision."""
+    """The days after the late decision and the missed night."""
     _, out, _ = ask(read_only, "nav", "us-shadow")
-    assert [line.split()[0] for line in out.splitlines() if " * " in line] == ["2026-11-11"]
+    assert [line.split()[0] for line in out.splitlines() if " * " in line] == UNCOUNTED
     assert out.splitlines()[-1].startswith("* after a late decision")
     days = json.loads(ask(read_only, "nav", "us-shadow", "--json")[1])
-    assert [one["day"] for one in days if not one["counts"]] == ["2026-11-11"]
+    assert [one["day"] for one in days if not one["counts"]] == UNCOUNTED
     assert len(days) == 11
 
 
@@ -192,7 +195,11 @@ WRONG: Final = {
     "verify us-shadow --head abc": "--head must be the 64 digits of a SHA-256",
     "halt us-shadow": "ledger halt needs --why",
     "resume us-shadow --why": None,
-    "resume us-shadow --why done": "us-shadow is not halted",
+    "resume us-shadow --why done": "us-shadow is not halted, so there is nothing to resume",
+    "resume us-shadow --why x --reset-drawdown": "us-shadow is not halted, so there is nothing to resume",
+    "resume cn-shadow --why done": "cn-shadow is not halted, and its drawdown lets only sales pass, which "
+    "--reset-drawdown ends",
+    "halt us-shadow --why x --reset-drawdown": "--reset-drawdown is an option of ledger resume",
     "nav us-shadow --day 2026-11-17": "--day is an option of ledger orders and ledger positions",
     "show us-shadow --why no": "--why is an option of ledger halt and ledger resume",
     "resume us-shadow --why x --reducing": "--reducing is an option of ledger halt",
@@ -202,6 +209,9 @@ WRONG: Final = {
     "diff us-shadow": "no complete run of the book us-shadow is in",
     "diff us-shadow night-1": 'there is no run "night-1"',
     "shwo": None,
+    "--why x": None,
+    "nav --weak us-shadow": None,
+    "nav us-shadow run-1 more": None,
 }
 
 
@@ -263,6 +273,23 @@ def test_the_only_book_need_not_be_named(data: Path, ask: Ask):
     assert ask(data, "halt", "--why", "look")[0] == ExitCode.DONE
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("halt", "us-shadow", "--why", "look"),
+        ("halt", "--why", "look", "us-shadow"),
+        ("--why", "look", "halt", "us-shadow"),
+        ("--why=look", "halt", "--json", "us-shadow"),
+        ("--reducing", "halt", "us-shadow", "--why", "look"),
+    ],
+    ids=" ".join,
+)
+def test_words_and_options_stand_in_any_order(data: Path, ask: Ask, words: tuple[str, ...]):
+    """One who halts a book is in a hurry."""
+    assert ask(data, *words)[::2] == (ExitCode.DONE, "")
+    assert json.loads(ask(data, "show", "--json", "us-shadow")[1])["halt"]["why"] == "look"
+
+
 def test_a_halt_is_obeyed_until_it_is_resumed(data: Path, ask: Ask):
     """A weaker one does not replace it, a stronger one does; the history keeps both reasons."""
     code, out, _ = ask(data, "halt", "us-shadow", "--why", "a  wide\nspread", "--reducing")
@@ -289,12 +316,27 @@ def test_a_damaged_book_can_be_halted(data: Path, ask: Ask):
     assert (data / ARTIFACTS / "ledgers" / "us-shadow" / "HALT").exists()
 
 
-def test_a_book_that_only_sells_after_a_loss_can_be_resumed(tmp_path: Path, ask: Ask):
-    """Without a kill switch: drawdown begins anew."""
+def test_a_book_that_only_sells_after_a_drawdown_can_be_resumed(tmp_path: Path, ask: Ask):
+    """Without a kill switch, and only with the word that forgives the loss."""
     write_book(tmp_path / ARTIFACTS / "ledgers", nights=4, reducing=(3,))
-    code, out, _ = ask(tmp_path, "resume", "--why", "accepted")
-    assert code == ExitCode.DONE
-    assert "drawdown counts from now on" in out
+    code, out, _ = ask(tmp_path, "resume", "--why", "accepted", "--reset-drawdown")
+    assert (code, out) == (
+        ExitCode.DONE,
+        "us-shadow goes on from the next night, and drawdown counts from 2026-11-05 on: accepted\n",
+    )
+
+
+def test_a_resume_forgives_a_loss_only_where_that_is_asked(data: Path, ask: Ask):
+    """And the book keeps which it was."""
+    assert ask(data, "halt", "--why", "a look")[0] == ExitCode.DONE
+    assert ask(data, "resume", "--why", "fine")[1] == (
+        "us-shadow goes on from the next night, and drawdown counts as before: fine\n"
+    )
+    assert ask(data, "halt", "--why", "more")[0] == ExitCode.DONE
+    made = json.loads(ask(data, "resume", "--why", "forgiven", "--reset-drawdown", "--json")[1])
+    assert (made["resumedWhy"], made["resetDrawdown"]) == ("forgiven", True)
+    shown = json.loads(ask(data, "show", "us-shadow", "--json")[1])["halts"]
+    assert [one["resetDrawdown"] for one in shown] == [True, False]
 
 
 def test_a_wrong_portfolio_file_is_noted_below_the_list(data: Path, ask: Ask):

@@ -17,7 +17,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger import halts
 from qlib_shadow_runner.ledger import night as nights
 from qlib_shadow_runner.ledger.chain import Chain
-from qlib_shadow_runner.ledger.halts import Halt, halt, halt_of, history, resume, state_at
+from qlib_shadow_runner.ledger.halts import Halt, halt, halt_of, history, peaks_begun, resume, state_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,13 +186,14 @@ def test_a_halt_with_any_other_content_counts_as_halted(begun: Path, content: st
 def test_a_resume_keeps_what_was_and_when_and_up_to_which_day_the_chain_had_come(
     market: SmallMarket, begun: Path
 ):
-    """A resume without a HALT is one as well: it begins the peak."""
+    """A resume without a HALT is one as well: it can let the peak begin again."""
     halt(begun, "a strike", reducing=False, now=NOW)
     later = NOW + timedelta(hours=1)
     lifted = resume(begun, "over", later)
     assert lifted == Halt("HALTED", "a strike", NOW, later, "over", market.days[1])
-    again = resume(begun, "peak", later + timedelta(hours=1))
-    assert (again.state, again.resumed_day) == ("", market.days[1])
+    again = resume(begun, "peak", later + timedelta(hours=1), reset_drawdown=True)
+    assert (again.state, again.resumed_day, again.reset_drawdown) == ("", market.days[1], True)
+    assert (peaks_begun([lifted]), peaks_begun([lifted, again])) == (set(), {market.days[1]})
     assert history(begun) == (lifted, again)
     assert not again.holds_at(NOW)
 

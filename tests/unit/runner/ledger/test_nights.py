@@ -319,7 +319,7 @@ def test_a_kill_switch_after_the_close_leaves_the_fills_of_the_day(market: Small
 
 
 def test_drawdown_leads_to_reducing_until_a_resume_lets_the_peak_begin_again(market: SmallMarket, book: Path):
-    """Without any HALT in the book's folder."""
+    """A resume that is not asked to forgives nothing."""
     rules = replace(RULES, gates=replace(RULES.gates, max_drawdown=1e-9))
     lost = [market.record(book, day, rules=rules).decision for day in market.days[:6]]
     down = next(one for one in lost if one["figures"]["drawdown"] > 0)
@@ -327,13 +327,19 @@ def test_drawdown_leads_to_reducing_until_a_resume_lets_the_peak_begin_again(mar
     assert {one["side"] for one in down["orders"]} <= {"sell"}
     worst = lost[-1]["figures"]["drawdown"]
     assert worst > 0
-    resume(book, "seen", now=datetime.combine(market.days[5], datetime.min.time(), UTC) + timedelta(hours=23))
-    after = market.record(book, market.days[6], rules=rules).decision
-    assert after["peakSince"] == market.days[5].isoformat()
-    navs = [one.document["account"]["nav"] for one in Chain.read(book).entries if one.day >= market.days[5]]
+    night = datetime.combine(market.days[5], datetime.min.time(), UTC) + timedelta(hours=23)
+    resume(book, "looked at", now=night)
+    kept = market.record(book, market.days[6], rules=rules).decision
+    assert kept["peakSince"] == market.days[0].isoformat()
+    navs = [one.document["account"]["nav"] for one in Chain.read(book).entries]
+    assert kept["figures"]["drawdown"] == 1 - navs[-1] / max(navs) > 0
+    resume(book, "forgiven", now=night + timedelta(days=1), reset_drawdown=True)
+    after = market.record(book, market.days[7], rules=rules).decision
+    assert after["peakSince"] == market.days[6].isoformat()
+    navs = [one.document["account"]["nav"] for one in Chain.read(book).entries if one.day >= market.days[6]]
     assert after["figures"]["drawdown"] == 1 - navs[-1] / max(navs)
-    assert market.record(book, market.days[7], rules=rules).decision["peakSince"] == after["peakSince"]
-    assert verify_book(book, market.dataset(market.days[7])) == []
+    assert market.record(book, market.days[8], rules=rules).decision["peakSince"] == after["peakSince"]
+    assert verify_book(book, market.dataset(market.days[8])) == []
 
 
 def test_a_night_whose_entry_could_not_be_read_again_writes_nothing(market: SmallMarket, book: Path):

@@ -7,8 +7,8 @@ import json
 import math
 import os
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pytest
@@ -69,20 +69,21 @@ def test_nights_that_went_otherwise_are_named(book: SampleBook):
     assert (found.state, found.sentence) == (State.HELD, "positions stay: the live IC has decayed")
 
 
-def test_days_after_a_late_decision_are_no_part_of_the_record(book: SampleBook):
-    """Benchmark, promise and band are over the very days that count."""
+def test_only_days_after_a_decision_in_time_are_part_of_the_record(book: SampleBook):
+    """Neither one after a late decision nor after a missed night; all figures are over the same days."""
     found = overview(book.folder)
-    counted = [one for one in documents(book, "fills") if one["day"] != "2026-11-11"]
+    without = ("2026-11-11", "2026-11-13")  # after the late decision, and after the missed night
+    counted = [one for one in documents(book, "fills") if one["day"] not in without]
     returns = [one["dayReturn"] for one in counted]
     record = found.record
-    assert (record.days, record.benchmark_days) == (10, 10)
+    assert (record.days, record.benchmark_days) == (9, 9)
     assert record.total == pytest.approx(math.prod(1 + one for one in returns) - 1)
-    assert record.benchmark == pytest.approx(1.001**10 - 1)
+    assert record.benchmark == pytest.approx(1.001**9 - 1)
     last = record.promise[-1]
     assert last.day == "2026-11-17"
     assert last.account == pytest.approx(sum(returns))
-    assert last.expected == pytest.approx(0.0004 * 10)
-    deviation = 0.009 * math.sqrt(10 + 10**2 / 750)
+    assert last.expected == pytest.approx(0.0004 * 9)
+    deviation = 0.009 * math.sqrt(9 + 9**2 / 750)
     assert last.high - last.expected == pytest.approx(OF_PROMISE * deviation)
 
 
@@ -155,8 +156,8 @@ def test_a_kill_switch_is_said_first(book: SampleBook, content: str, state: Stat
     assert found.halt is not None
 
 
-def test_drawdown_counts_from_the_last_resume(tmp_path: Path):
-    """Before it from the highest value of all; the halt stays in the history."""
+def test_drawdown_counts_from_the_last_reset(tmp_path: Path):
+    """No other resume forgives a loss; the halt stays in the history."""
     book = write_book(tmp_path, nights=7)
     navs = [100_000.0, *(one["account"]["nav"] for one in documents(book, "fills"))]
     before = overview(book.folder)
@@ -164,9 +165,52 @@ def test_drawdown_counts_from_the_last_resume(tmp_path: Path):
     assert navs[-1] < max(navs)
     halts.halt(book.folder, "too deep", reducing=False, now=NOW)
     halts.resume(book.folder, "looked at", NOW)
+    assert overview(book.folder).drawdown == before.drawdown
+    halts.resume(book.folder, "forgiven", NOW + timedelta(hours=1), reset_drawdown=True)
     after = overview(book.folder)
     assert (after.drawdown, after.peak) == (0.0, navs[-1])
-    assert [(one["why"], one["resumedWhy"]) for one in after.halts] == [("too deep", "looked at")]
+    assert [(one["why"], one["resumedWhy"]) for one in after.halts] == [
+        ("", "forgiven"),
+        ("too deep", "looked at"),
+    ]
+
+
+HALT: Final = {"gate": "halt", "verdict": "closed", "sentence": "the book is HALTED: a strike"}
+DECAY: Final = {"gate": "liveIc", "verdict": "closed", "sentence": "the live IC has decayed"}
+
+
+@pytest.mark.parametrize(
+    ("decision", "verdict", "said"),
+    [
+        ("Held", "closed", "held by a halt that was lifted since; decides again on the next night"),
+        ("Reducing", "reduce", "only sales by a halt that was lifted since; decides again on the next night"),
+    ],
+)
+def test_a_halt_that_was_lifted_is_no_need_any_more(tmp_path: Path, decision: str, verdict: str, said: str):
+    """While it is on it is said; another closed gate still holds the book when it is lifted."""
+    halt = {**HALT, "verdict": verdict, "figure": "HALTED", "limit": "none"}
+    decay = {**DECAY, "figure": "decayed", "limit": "holds"}
+    for name, gates in (("alone", [halt]), ("both", [halt, decay])):
+        SampleBook(tmp_path / name, name).begin().decide(FIRST, decision, gates=gates)
+    alone = overview(tmp_path / "alone")
+    assert (alone.state, alone.is_lifted, alone.sentence) == (State(decision), True, said)
+    both = overview(tmp_path / "both")
+    assert (both.is_lifted, "the live IC has decayed" in both.sentence) == (False, True)
+    assert "the book is HALTED" not in both.sentence
+    halts.halt(tmp_path / "alone", "a strike", reducing=False, now=NOW)
+    assert not overview(tmp_path / "alone").is_lifted
+
+
+def test_a_late_decision_is_the_state_of_the_book(tmp_path: Path):
+    """Its orders are never filled, however the gates were; a day that was held has none."""
+    late = overview(write_book(tmp_path, "late", 3, late=(2,)).folder)
+    assert (late.state, late.decision, late.late) == (State.LATE, "Decided", True)
+    assert late.sentence == f"{late.orders} orders recorded too late, so that none is ever filled"
+    held = overview(write_book(tmp_path, "held", 3, late=(2,), held=(2,)).folder)
+    assert (held.state, held.sentence) == (
+        State.HELD,
+        "positions stay: the live IC has decayed; recorded too late",
+    )
 
 
 def changed(book: Path) -> None:

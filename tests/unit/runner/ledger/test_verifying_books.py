@@ -209,7 +209,7 @@ def test_a_peak_that_nothing_has_let_begin_is_found(market: SmallMarket, copied:
     """A later peak hides a drawdown."""
     path, last = path_of("decision", 3), market.days[2].isoformat()
     forged(copied, path, {**json.loads((copied / path).read_bytes()), "peakSince": last})
-    assert f"{path}: peakSince is {last}, and nothing in halts resumed" in verify_book(copied)[0]
+    assert f"{path}: peakSince is {last}, and nothing in halts reset" in verify_book(copied)[0]
 
 
 def test_a_book_in_the_folder_of_another_is_found(market: SmallMarket, copied: Path):

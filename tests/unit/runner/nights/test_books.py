@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.unit.runner.ledger.sample_book import write_book
+from tests.unit.runner.ledger.sample_book import SampleBook, write_book
 from tests.unit.runner.nights.rows import morning
 
 from qlib_shadow_runner.ledger import halts
@@ -67,9 +67,22 @@ def test_what_needs_a_person_is_said_first(tmp_path: Path):
     assert "**6 things need a person.**" in page
     assert "- **research/held**, held (us-20261117): positions stay: the live IC has decayed." in page
     assert "| torn | Damaged |" in page
+    halt = "no orders are recorded since 2026-11-18 06:00 UTC: a strike."
+    assert f"{halt} `qlib-shadow ledger resume halted --why …` lifts it." in page
+    [row] = [line for line in page.splitlines() if line.startswith("| research/halted")]
+    assert row.endswith("| liveIc | 0 | 0 | 1 |")
     document: Any = snapshot_document(morning([]), found)
     assert [one["kind"] for one in document["bookNeeds"]] == [kind for kind, _ in kinds(found)]
     assert {one["book"]: one["state"] for one in document["books"]}["halted"] == State.HALTED
+
+
+def test_a_halt_that_was_lifted_needs_no_person(tmp_path: Path):
+    """The next night decides again; it is still said in the table that the last one was held."""
+    gate = {"gate": "halt", "verdict": "closed", "sentence": "HALTED", "figure": "HALTED", "limit": "none"}
+    SampleBook(tmp_path / "us-shadow").begin().decide(date(2026, 11, 17), "Held", gates=[gate])
+    found = books_of(tmp_path)
+    assert kinds(found) == []
+    assert "| Held |" in snapshot_page(morning([]), found)
 
 
 def test_a_book_that_rests_for_weeks_has_ended(tmp_path: Path):

@@ -17,10 +17,12 @@ from qlib_shadow_runner.ledger import halts
 from qlib_shadow_runner.ledger.account import Account, Holding, Order
 from qlib_shadow_runner.ledger.overview import Overview, State, overview
 from qlib_shadow_runner.ledger.record import Day, record_of
+from qlib_shadow_runner.ledger.rules import Limits
 from qlib_shadow_runner.report.book.charts import charts_of, drawdowns
 from qlib_shadow_runner.report.book.contents import Contents, contents_of
 from qlib_shadow_runner.report.book.page import LEDGER_PAGE, BookView, book_page, book_view, refresh_page
 from qlib_shadow_runner.report.scale import TOP, WIDTH
+from qlib_shadow_runner.texts import ABSENT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +59,8 @@ def test_a_page_tells_the_state_first_then_gates_and_record(tmp_path: Path):
         *("Positions at the close of 2026-12-11", "Nights", "How to verify this"),
     ]
     assert charts_in(text) == CHARTS
-    assert f"verify us-shadow --head {book.previous}" in text
+    assert book.previous in text
+    assert "verify us-shadow --head HEAD_FROM_STATUS" in text
     assert "Late: 2026-11-30. Missed: 2026-11-18." in words_of(text)
 
 
@@ -97,6 +100,46 @@ def test_the_first_night_has_no_charts_and_says_when_they_begin(tmp_path: Path):
     assert "No night is recorded yet." in empty
 
 
+def test_a_late_first_night_does_not_speak_of_fills(tmp_path: Path):
+    """Late is the state, and nothing on the page expects its orders to be filled."""
+    said = words_of(page_of(write_book(tmp_path, nights=1, late=(0,))))
+    assert "Late 2026-11-02: 2 orders recorded too late, so that none is ever filled." in said.replace(
+        "Late2026", "Late 2026"
+    )
+    assert "Decided2026" not in said
+    assert "filled on paper" not in said
+    assert "first orders are filled" not in said
+
+
+def test_a_limit_that_was_not_asked_says_so(tmp_path: Path):
+    """The orders of a first night exceed a turnover of which no gate was asked, and the page is no riddle."""
+    limits = Limits(max_turnover=0.9, max_weight=0.5)
+    book = SampleBook(tmp_path / "us-shadow", rules=replace(RULES, limits=limits)).begin()
+    weight = {"gate": "weight", "verdict": "open", "sentence": "47.5%", "figure": 0.475, "limit": 0.5}
+    book.decide(FIRST, gates=[weight])
+    tables = read_page(page_of(book)).tables
+    assert tables["table-figures"][2][1:5] == ["90.0% not asked", "none", "none", "50.0%"]
+    assert tables["table-gates"][1][2:4] == ["47.50%", "50.00%"]
+
+
+def test_the_times_of_a_plan_are_in_utc(tmp_path: Path):
+    """As all times of the page are."""
+    book = SampleBook(tmp_path / "us-shadow").begin()
+    slices = tuple({"id": f"{n}", "at": f"2026-11-03T{n}:30:00Z", "shares": 1.0} for n in (14, 17, 20))
+    book.decide(FIRST, orders=[Order("AAA", "buy", 3.0, 3.0, 50.0, id="f", slices=slices).document()])
+    assert "into 3 equal slices, from 2026-11-03 14:30 to 2026-11-03 20:30 UTC." in words_of(page_of(book))
+
+
+def test_a_missed_night_is_a_row_of_the_nights(tmp_path: Path):
+    """With the account of its day, and without a run."""
+    rows = read_page(page_of(write_book(tmp_path, nights=5, missed=(3,)))).tables["table-nights"]
+    assert [row[:2] for row in rows[1:4]] == [
+        ["2026-11-06", "Decided"], ["2026-11-05", "Missed"], ["2026-11-04", "Decided"],
+    ]  # fmt: skip
+    assert rows[2][2:4] == [ABSENT, ABSENT]
+    assert rows[2][6] == ABSENT
+
+
 def test_what_is_not_known_is_not_drawn(tmp_path: Path):
     """Neither a benchmark nor a promise is needed."""
     book = SampleBook(tmp_path / "bare", "bare").begin()
@@ -128,11 +171,12 @@ def test_a_halt_is_shown_with_its_reason_and_those_before_in_a_history(tmp_path:
 
 
 def test_the_drawdown_of_the_last_day_is_that_of_the_book(tmp_path: Path):
-    """Since the highest value, and since the last resume where there was one."""
+    """Since the highest value, and since the last reset where there was one."""
     book = write_book(tmp_path, nights=9)
     about = overview(book.folder)
     assert -drawdowns(about)[-1] == pytest.approx(about.drawdown)
-    halts.resume(book.folder, "it may begin again", datetime(2026, 11, 12, 23, tzinfo=UTC))
+    now = datetime(2026, 11, 12, 23, tzinfo=UTC)
+    halts.resume(book.folder, "it may begin again", now, reset_drawdown=True)
     for day in weekdays(12, FIRST)[9:]:
         book.fill(day)
         book.decide(day, peakSince="2026-11-12")
@@ -145,11 +189,11 @@ def test_other_rules_are_an_era_with_what_changed(tmp_path: Path):
     """Named as the rules are."""
     book = write_book(tmp_path, nights=2)
     book.fill(weekdays(3, FIRST)[2])
-    book.rules = replace(RULES, targets=replace(RULES.targets, topk=3), slices=4)
+    book.rules = replace(RULES, targets=replace(RULES.targets, topk=3), limits=Limits(max_weight=0.6))
     book.decide(weekdays(3, FIRST)[2], era=2, rules=book.rules.document())
     text = page_of(book)
     rows = read_page(text).tables["table-eras"]
-    assert rows[1] == ["2", "2026-11-04", "slices: 1 → 4; targets.topk: 2 → 3"]
+    assert rows[1] == ["2", "2026-11-04", "limits.maxWeight: none → 0.6; targets.topk: 2 → 3"]
     assert book_view(book.folder).charts[0].rows[0].name == "rules"
 
 

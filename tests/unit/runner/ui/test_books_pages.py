@@ -82,6 +82,7 @@ def test_what_books_need_comes_first_in_the_morning(pages: Served):
         ("late", "d-late"), ("missed", "e-missed"),
     ]  # fmt: skip
     assert "positions stay: the live IC has decayed." in text
+    assert "<code>qlib-shadow ledger resume f-halted --why …</code> lifts it." in text
     assert text.index('id="h-needs"') < text.index('id="h-books"')
     badge = r'href="/book/([^"]+)">[^<]+</a>.*?<span class="badge [^"]*">(\w+)</span>'
     states = dict(re.findall(badge, text[text.index('id="h-books"') :], re.DOTALL))
@@ -117,6 +118,24 @@ def test_the_page_of_a_run_leads_to_its_book(pages: Served):
     """Where it says one; a name that no book can have is no link."""
     assert '<a href="/book/h-empty">the book h-empty</a>' in pages.get("/runs/us-1").text
     assert "the book" not in pages.get("/runs/us-2").text + pages.get("/runs/us-3").text
+
+
+def test_runs_of_a_books_page_are_links_where_they_are_on_the_volume(tmp_path: Path):
+    """Those that were removed, and all in the page as a file, are words."""
+    small = SmallVolume(tmp_path / "data")
+    write_book(small.data / ARTIFACTS / LEDGERS, nights=2)
+    small.add_run("us-20261103", 60)
+    with served(small) as one:
+        page, file = one.get("/book/us-shadow").text, one.get("/book/us-shadow/ledger.html").text
+    assert set(re.findall(r'<a href="/runs/([^"]+)"', page)) == {"us-20261103"}
+    assert "us-20261102" in page
+    assert 'href="/runs' not in file
+
+
+def test_a_page_that_is_not_there_leads_back_to_its_list(pages: Served):
+    """Of books to the books, of runs to the runs."""
+    for path, back in (("/book/none", "/books"), ("/runs/none", "/runs"), ("/none", "/")):
+        assert f'<a href="{back}">Back to' in pages.get(path).text
 
 
 def test_the_api_gives_what_the_chain_has(pages: Served):

@@ -56,10 +56,10 @@ class Delisted(StrEnum):
 
 
 class Calibrated(StrEnum):
-    """Whether a gate asks for the calibrated verdict of a run."""
+    """Whether a gate asks for the calibrated verdict of a run; a word such as Off would be false in YAML."""
 
     CALIBRATED = "Calibrated"
-    OFF = "Off"
+    IGNORED = "Ignored"
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,13 @@ class LedgerGates(Record):
     live_ic: Calibrated = defaulted(
         Choice(Calibrated),
         "Calibrated holds the day while the model's live IC has decayed; while too few days are judged, the "
-        "gate is open and says so.",
+        "gate is open and says so. Ignored does not ask.",
         Calibrated.CALIBRATED,
     )
     drift: Calibrated = defaulted(
-        Choice(Calibrated), "Calibrated holds the day while features or scores drift.", Calibrated.CALIBRATED
+        Choice(Calibrated),
+        "Calibrated holds the day while features or scores drift; Ignored does not ask.",
+        Calibrated.CALIBRATED,
     )
     golden: bool = defaulted(
         Flag(),

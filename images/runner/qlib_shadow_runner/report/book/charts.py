@@ -244,9 +244,9 @@ def _drawdown(axis: Axis, overview: Overview, count: int) -> BookChart | None:
 def drawdowns(overview: Overview) -> list[float]:
     """Return the loss since the highest value on each day, from the start on.
 
-    The peak begins again with the day on which a kill switch was lifted, as the gate counts.
+    The peak begins again with the day on which a resume has reset it, as the gate counts.
     """
-    restarts = {one.get("resumedDay") for one in overview.halts}
+    restarts = {one.get("resumedDay") for one in overview.halts if one.get("resetDrawdown")}
     peak = overview.capital or overview.days[0].nav
     losses = [0.0]
     for day in overview.days:

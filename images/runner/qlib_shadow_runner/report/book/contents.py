@@ -8,6 +8,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.ledger.entries import Decision
+from qlib_shadow_runner.report.book.rows import (
+    EraRow,
+    FigureRow,
+    NightRow,
+    OrderRow,
+    PositionRow,
+    UnfilledRow,
+)
 from qlib_shadow_runner.texts import is_number, one_line
 
 if TYPE_CHECKING:
@@ -19,79 +27,14 @@ ROWS: Final = 100
 """The most orders, and positions, that are listed; the files of the book have all."""
 UNFILLED: Final = 30
 NIGHTS: Final = 20
-"""The last decisions that are listed."""
+"""The last nights that are listed."""
+MISSED: Final = "Missed"
 NOTES: Final = 20
 ERAS: Final = 20
 CHANGES: Final = 30
 WORD: Final = 60
 SENTENCE: Final = 400
 MINUTE: Final = len("2026-11-30T22:00")
-
-
-@dataclass(frozen=True)
-class OrderRow:
-    """An order of the last decision."""
-
-    instrument: str
-    side: str
-    shares: float | None
-    price: float | None
-    """Of one raw share, at the decision."""
-    value: float | None
-    weight: float | None
-    """The value as a share of the account."""
-    id: str
-
-
-@dataclass(frozen=True)
-class PositionRow:
-    """A holding at the end of the last day."""
-
-    instrument: str
-    weight: float | None
-    value: float | None
-    shares: float | None
-    price: float | None
-    """Of one raw share."""
-    days: float | None
-    stale: str | None
-    """The day of its last price, where that is not the last day."""
-
-
-@dataclass(frozen=True)
-class UnfilledRow:
-    """An order that was not filled, or not wholly."""
-
-    instrument: str
-    side: str
-    shares: float | None
-    why: str
-
-
-@dataclass(frozen=True)
-class NightRow:
-    """A recorded decision."""
-
-    day: str
-    decision: str
-    late: bool
-    orders: int
-    turnover: float | None
-    nav: float | None
-    closed: str
-    """The names of its closed gates."""
-    run: str
-
-
-@dataclass(frozen=True)
-class EraRow:
-    """From when on which rules held."""
-
-    number: str
-    since: str
-    rules_sha256: str
-    changes: tuple[str, ...]
-    """What changed against the rules before."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +49,8 @@ class Contents:
     sold: float = 0.0
     plan: tuple[str, ...] = ()
     """The times of the slices of each order; empty where each order is one."""
-    figures: tuple[tuple[str, float | None, float | None, str], ...] = ()
-    """What the orders would lead to: name, figure, limit, and how it is written."""
+    figures: tuple[FigureRow, ...] = ()
+    """What the orders would lead to."""
     notes: tuple[str, ...] = ()
     positions: tuple[PositionRow, ...] = ()
     unfilled: tuple[UnfilledRow, ...] = ()
@@ -145,7 +88,7 @@ def contents_of(
     return Contents(
         day=word(documents[-1]["day"]),
         positions=_positions(account, documents[-1]["day"]),
-        nights=tuple(_night(one) for one in reversed(decisions[-NIGHTS:])),
+        nights=tuple(_nights(overview, decisions, fills)),
         eras=tuple(_eras(decisions, first_rules))[::-1][:ERAS],
         events=tuple(_events(decisions)),
         first=word(decisions[0]["day"]) if decisions else None,
@@ -192,7 +135,7 @@ def _orders(decision: Mapping[str, Any], rules: Mapping[str, Any]) -> dict[str, 
         "bought": totals["buy"],
         "sold": totals["sell"],
         "plan": tuple(moment(one.get("at") or one.get("time")) for one in slices[:ROWS]),
-        "figures": tuple(_figures(decision["figures"], rules.get("limits") or {})),
+        "figures": tuple(_figures(decision, rules.get("limits") or {})),
         "notes": sentences(decision["notes"]),
         "recorded_at": moment(decision["recordedAt"]),
     }
@@ -212,19 +155,20 @@ def _order(order: Mapping[str, Any], nav: object) -> OrderRow:
 
 
 FIGURES: Final = (
-    ("Turnover", "turnover", "max_turnover", "percent"),
-    ("In instruments", "gross", "max_gross", "percent"),
-    ("Instruments", "names", "min_names", "count"),
-    ("Largest weight", "maxWeight", "max_weight", "percent"),
-    ("Share of the day's volume", "participation", "max_participation", "percent"),
+    ("Turnover", "turnover", "max_turnover", "turnover", "percent"),
+    ("In instruments", "gross", "max_gross", "gross", "percent"),
+    ("Instruments", "names", "min_names", "names", "count"),
+    ("Largest weight", "maxWeight", "max_weight", "weight", "percent"),
+    ("Share of the day's volume", "participation", "max_participation", "participation", "percent"),
 )
+"""The name of each figure, and of its limit and its gate."""
 
 
-def _figures(
-    figures: Mapping[str, Any], limits: Mapping[str, Any]
-) -> Iterable[tuple[str, float | None, float | None, str]]:
-    for name, figure, limit, form in FIGURES:
-        yield name, number(figures.get(figure)), number(limits.get(limit)), form
+def _figures(decision: Mapping[str, Any], limits: Mapping[str, Any]) -> Iterable[FigureRow]:
+    asked = {one["gate"] for one in decision["gates"]}
+    for name, figure, limit, gate, form in FIGURES:
+        known = number(decision["figures"].get(figure))
+        yield FigureRow(name, known, number(limits.get(limit)), gate in asked, form)
 
 
 def _positions(account: Mapping[str, Any], day: object) -> tuple[PositionRow, ...]:
@@ -282,6 +226,22 @@ def _night(decision: Mapping[str, Any]) -> NightRow:
     )
 
 
+def _nights(
+    overview: Overview, decisions: Sequence[Mapping[str, Any]], fills: Sequence[Mapping[str, Any]]
+) -> list[NightRow]:
+    """Return the last decisions and the nights missed among them, the last first."""
+    shown = [_night(one) for one in decisions[-NIGHTS:]]
+    navs = {one["day"]: number(one["account"]["nav"]) for one in fills}
+    shown += [
+        NightRow(
+            word(day), MISSED, late=False, orders=None, turnover=None, nav=navs.get(day), closed="", run=""
+        )
+        for day in overview.missed_days
+        if shown and day > shown[0].day
+    ]
+    return sorted(shown, key=lambda row: row.day, reverse=True)[:NIGHTS]
+
+
 def moment(value: object) -> str:
     """Return a moment to the minute, in UTC as entries have it."""
     return word(value)[:MINUTE].replace("T", " ")
@@ -312,11 +272,16 @@ def _eras(decisions: Sequence[Mapping[str, Any]], first_rules: Mapping[str, Any]
         era, before = one["era"], rules
         rules = flat(one["rules"]) if one["rules"] else rules
         changes = [
-            f"{name}: {_value(before.get(name))} → {_value(rules.get(name))}"
+            f"{in_the_spec(name)}: {_value(before.get(name))} → {_value(rules.get(name))}"
             for name in sorted({*before, *rules})
             if before.get(name) != rules.get(name)
         ]
         yield EraRow(word(era), word(one["day"]), word(one["rulesSha256"]), sentences(changes, CHANGES))
+
+
+def in_the_spec(name: str) -> str:
+    """Return the name of a rule as the spec has it: limits.max_weight is limits.maxWeight."""
+    return re.sub("_([a-z])", lambda found: found[1].upper(), word(name))
 
 
 def _value(value: object) -> str:

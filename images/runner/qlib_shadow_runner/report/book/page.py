@@ -28,10 +28,10 @@ from qlib_shadow_runner.report.book.contents import (
 from qlib_shadow_runner.report.formats import FILTERS
 from qlib_shadow_runner.storage.files import write_atomically
 from qlib_shadow_runner.storage.untrusted import why_unreadable
-from qlib_shadow_runner.texts import ABSENT, ended, is_number, one_line, with_minus
+from qlib_shadow_runner.texts import ABSENT, ended, is_number, one_line, percent, with_minus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from qlib_shadow_runner.ledger.chain import Chain
     from qlib_shadow_runner.ledger.overview import Gate
@@ -44,6 +44,7 @@ TONES: Final = {
     State.HALTED: "fail",
     State.DAMAGED: "fail",
     State.REDUCING: "warn",
+    State.LATE: "warn",
 }
 LIGHTS: Final = {
     "closed": ("■", "closed", "fail"),
@@ -55,6 +56,8 @@ LIGHTS: Final = {
 MISFITS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What Python raises where an entry has another form than it should."""
 HALTS: Final = 20
+SHARES: Final = ("coverage", "drawdown", "dailyLoss", "turnover", "weight", "gross", "participation")
+"""The gates whose figures are shares."""
 FIGURE: Final = 24
 """Characters of a figure that is a word."""
 DAYS: Final = 30
@@ -85,7 +88,7 @@ class BookView:
     @property
     def tone(self) -> str:
         """Return the colour of the state."""
-        return TONES[self.overview.state]
+        return tone_of(self.overview)
 
     @property
     def said(self) -> str:
@@ -139,6 +142,11 @@ class BookView:
         return [_halt(one) for one in self.overview.halts[:HALTS]]
 
 
+def tone_of(about: Overview) -> str:
+    """Return the colour of a book's state; a halt that was lifted since is none to be red about."""
+    return "warn" if about.is_lifted else TONES[about.state]
+
+
 def book_view(folder: Path, chain: Chain | None = None) -> BookView:
     """Return what is to be shown of the book in a folder; of a damaged one, what is wrong with it.
 
@@ -157,14 +165,15 @@ def book_view(folder: Path, chain: Chain | None = None) -> BookView:
         return BookView(Overview(folder.name, State.DAMAGED, what), Contents())
 
 
-def book_body(view: BookView) -> Markup:
-    """Return the content of the page, for a page that has a style of its own."""
-    return Markup(in_lines(_environment().get_template("book_body.html.j2").render(view=view)))  # noqa: S704 - escaped there
+def book_body(view: BookView, runs: Collection[str] = ()) -> Markup:
+    """Return the content of the page, for a page with a style of its own, which can link to these runs."""
+    text = _environment().get_template("book_body.html.j2").render(view=view, runs=runs)
+    return Markup(in_lines(text))  # noqa: S704 - escaped there
 
 
 def book_page(view: BookView) -> str:
     """Return the whole page."""
-    return in_lines(_environment().get_template("book.html.j2").render(view=view))
+    return in_lines(_environment().get_template("book.html.j2").render(view=view, runs=()))
 
 
 def book_style() -> str:
@@ -218,13 +227,14 @@ def _halt(one: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _texts(gate: Gate) -> tuple[str, str, str, str]:
-    return in_words(gate.name), one_line(gate.sentence, SENTENCE), _figure(gate.figure), _figure(gate.limit)
+    figure, limit = (_figure(value, is_share=gate.name in SHARES) for value in (gate.figure, gate.limit))
+    return in_words(gate.name), one_line(gate.sentence, SENTENCE), figure, limit
 
 
-def _figure(value: object) -> str:
-    """Return a gate's figure or limit: a number of few digits, or a word."""
+def _figure(value: object, *, is_share: bool) -> str:
+    """Return a gate's figure or limit: a share in percent, another number of few digits, or a word."""
     if is_number(value) and not isinstance(value, bool):
-        return with_minus(f"{value:.4g}")
+        return percent(value, 2) if is_share else with_minus(f"{value:.4g}")
     return ABSENT if value is None else one_line(value, FIGURE)
 
 
