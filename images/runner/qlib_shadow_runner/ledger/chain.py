@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.kinds import shown
 from qlib_shadow_runner.contract.strict_json import parse_json
 from qlib_shadow_runner.errors import DamagedFileError, StageError, from_os_error
 from qlib_shadow_runner.ledger.account import Account
@@ -231,14 +232,25 @@ def _read(folder: Path, path: str, form: type) -> tuple[dict[str, Any], str]:
         raise damaged(folder / path, "is damaged: it is not text") from error
     except ValueError as error:
         raise damaged(folder / path, f"is damaged: {error}") from error
-    if isinstance(document, dict) and document.get("schema") != SCHEMA:
-        schema = document.get("schema")
-        raise damaged(folder / path, f"has the schema {schema}, and this version reads {SCHEMA}")
+    if isinstance(document, dict):
+        _require_schema(folder / path, document.get("schema"))
     fault = misfit(document, form)
     if fault is not None:
         raise damaged(folder / path, fault)
     assert isinstance(document, dict), "it has its form"
     return document, hashlib.sha256(content).hexdigest()
+
+
+def _require_schema(path: Path, schema: object) -> None:
+    """Refuse a file of a later version, which is as sound as any, and one that no version has written."""
+    if type(schema) is not int or schema < 1:
+        raise damaged(path, f"has the schema {shown(schema)}, which no version has written")
+    if schema > SCHEMA:
+        raise StageError(
+            Reason.LEDGER_REFUSED,
+            f"{path} was written by a newer version: its schema is {shown(schema)}, and this version reads "
+            f"those up to {SCHEMA}. Use that version for this book; it is not damaged.",
+        )
 
 
 def _whole(folder: Path, path: str, kind: FileKind) -> bytes:
