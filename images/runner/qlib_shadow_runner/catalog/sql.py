@@ -67,7 +67,7 @@ SIGNALS: Final = (
     "CREATE VIEW signals AS SELECT s.*, r.dataset_path, s.date = r.universe_end AS live"
     " FROM signal_rows s JOIN runs r USING (run_id)"
 )
-VIEWS: Final = (*TABLES, "signals")
+VIEWS: Final = (*(name for name in TABLES if name not in BOOK_VIEWS), "signals", *BOOK_VIEWS)
 ASKS_FOR_BOOKS: Final = re.compile(r"\b(books|ledger_\w+)\b", re.IGNORECASE)
 ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 BATCH: Final = 10_000

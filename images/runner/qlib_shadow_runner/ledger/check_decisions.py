@@ -108,6 +108,7 @@ def _of_lateness(
             yield Difference("decideBefore", written, rules.decide_before)
     else:
         moment = datetime.fromisoformat(written)
+        deadline(rules.decide_before, moment.date())  # refuses an unknown time zone
         there = moment.astimezone(ZoneInfo(parts_of_deadline(rules.decide_before)[2])).date()
         days = _fill_days(entry, following, rules, exact)
         if deadline(rules.decide_before, there) != moment:

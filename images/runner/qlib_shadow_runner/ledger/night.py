@@ -18,10 +18,12 @@ from qlib_shadow_runner.ledger.brought import Night
 from qlib_shadow_runner.ledger.chain import Chain, damaged
 from qlib_shadow_runner.ledger.decide import decide, written
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, SCHEMA, BookDocument
+from qlib_shadow_runner.ledger.forms import misfit
 from qlib_shadow_runner.ledger.halts import halt_of, history
 from qlib_shadow_runner.ledger.lock import locked_book
 from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.ledger.reconcile import reconcile
+from qlib_shadow_runner.ledger.rules import Rules
 from qlib_shadow_runner.ledger.sessions import Sessions, deadline
 from qlib_shadow_runner.refusals import refuse
 
@@ -58,6 +60,12 @@ class Recorded:
 
 def record_night(night: Night, dataset: Dataset) -> Recorded:
     """Record one night; raises StageError: LedgerDamaged, LedgerRefused, LedgerLocked, or of the volume."""
+    fault = misfit(night.rules.document(), Rules)
+    if fault is not None:
+        refuse(
+            f"spec.ledger: what the run asks for {fault}; correct it there, or in the template's backtest",
+            Reason.LEDGER_REFUSED,
+        )
     sessions = Sessions.of(night.rules.calendar)
     if night.rules.decide_before is not None:
         deadline(night.rules.decide_before, night.day)  # an unknown time zone is refused before anything else

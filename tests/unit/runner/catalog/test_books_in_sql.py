@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.runner.ledger.sample_book import write_book
 
-from qlib_shadow_runner.catalog.books import FIELDS, VIEWS
+from qlib_shadow_runner.catalog.books import FIELDS, VIEWS, book_tables, no_book_tables
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.contract import ARTIFACTS
 from qlib_shadow_runner.ledger.rows import COLUMNS
+from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,10 +55,17 @@ def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
 def test_each_view_has_its_columns_with_books_and_without(data: Path, tmp_path: Path, ask: Ask):
     """A volume without books has the same views, empty."""
     (tmp_path / "nothing").mkdir()
-    for view in VIEWS:
-        columns = list(COLUMNS[view.removeprefix("ledger_")] if view != "books" else FIELDS)
-        assert list(ask(data, f"from {view} limit 1")[0]) == columns
-        assert ask(tmp_path / "nothing", f"from {view}") == []
+    faults: dict[Path, str] = {}
+    with_books = book_tables(Volume(data), faults)
+    without = book_tables(Volume(tmp_path / "nothing"), faults)
+    assert faults == {}
+    for tables in (with_books, without, no_book_tables()):
+        assert tuple(tables) == VIEWS
+        for view, table in tables.items():
+            assert table.column_names == list(FIELDS if view == "books" else COLUMNS[view[len("ledger_") :]])
+    assert [view for view, table in with_books.items() if not table.num_rows] == []
+    assert {table.num_rows for table in without.values()} == {0}
+    assert ask(tmp_path / "nothing", "select day from books join ledger_nav using (book)") == []
 
 
 def test_books_are_rows_with_their_namespace(data: Path, ask: Ask):

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.runner.catalog.volumes import SYMBOLS, SmallVolume, closes
 
+from qlib_shadow_runner.catalog.books import VIEWS as BOOKS
 from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.export.ranked_signals import SCHEMA
 
@@ -109,7 +110,8 @@ def test_every_view_and_column_of_the_page_exists(small: SmallVolume, capsys: py
         columns = [str(row["column_name"]) for row in ask(small, f"describe {view}", capsys)]
         assert [name for name in columns if f"`{name}`" not in PAGE and f"`{view}.{name}`" not in PAGE] == []
     shown = {row["name"] for row in ask(small, "show tables", capsys)}
-    assert shown == {"runs", "metrics", "signals", "followup", "models", "returns", "signal_rows"}
+    assert shown == {"runs", "metrics", "signals", "followup", "models", "returns", "signal_rows", *BOOKS}
+    assert [view for view in BOOKS if f"`{view}`" not in PAGE] == []
 
 
 def test_answers_are_tables_csv_and_json(small: SmallVolume, capsys: pytest.CaptureFixture[str]):

@@ -28,7 +28,7 @@ from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.check import verify_book
 from qlib_shadow_runner.ledger.halts import halt, resume
 from qlib_shadow_runner.ledger.night import record_night
-from qlib_shadow_runner.ledger.rules import Rules, Targets
+from qlib_shadow_runner.ledger.rules import Costs, Rules, Targets
 
 if TYPE_CHECKING:
     from datetime import date
@@ -221,6 +221,8 @@ def test_a_day_is_settled_by_the_rules_of_its_decision(market: SmallMarket, book
     ("change", "said"),
     [
         ({"capital": 5.0}, "spec.ledger.capital is 5.00, and the book us-shadow has begun with 1,000,000.00"),
+        ({"rules": replace(RULES, costs=Costs(trade_unit=0))}, "has costs.trade_unit 0, not a whole number"),
+        ({"rules": replace(RULES, costs=Costs(open_cost=-0.1))}, "has costs.open_cost -0.1, not a number"),
         ({"namespace": "other"}, "belongs to the namespace research"),
         ({"rules": replace(RULES, calendar="XNYSE")}, 'there is no exchange XNYSE; did you mean "XNYS"?'),
         (

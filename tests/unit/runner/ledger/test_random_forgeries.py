@@ -26,7 +26,7 @@ from qlib_shadow_runner.ledger.check import verify_book
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, BookDocument, DayDocument, FillDocument, encode
 from qlib_shadow_runner.ledger.forms import misfit
 from qlib_shadow_runner.ledger.overview import overview
-from qlib_shadow_runner.ledger.rules import Targets
+from qlib_shadow_runner.ledger.rules import Targets, sha256_of_rules
 from qlib_shadow_runner.ledger.tables import write_tables
 
 if TYPE_CHECKING:
@@ -70,7 +70,12 @@ def test_random_forgeries_are_damage_or_findings_and_never_an_error_of_their_own
     document = json.loads((book / name).read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):
         alter(document, data)
-    rewrite_all(book, name, document)
+    if name == BOOK_FILE and data.draw(st.booleans()):
+        # All decisions name the forged rules: nothing of the chain tells.
+        digest = sha256_of_rules(document["rules"])
+        rewrite_all(book, name, document, rulesSha256=digest)
+    else:
+        rewrite_all(book, name, document)
     verify_book(book)
     verify_book(book, market.dataset())
     reason = Reason.LEDGER_DAMAGED
@@ -155,11 +160,15 @@ def alter(document: dict[str, Any], data: st.DataObject) -> None:
         place[path[-1]] = data.draw(st.sampled_from(TEXTS))
 
 
-def rewrite_all(book: Path, name: str, document: dict[str, Any], names: list[str] | None = None) -> None:
+def rewrite_all(
+    book: Path, name: str, document: dict[str, Any], names: list[str] | None = None, **of_decisions: str
+) -> None:
     """Write a document, and all entries after it with the hashes that follow."""
     names = names or [BOOK_FILE, *(one.path for one in Chain.read(book).entries)]
     head: str | None = None
     for one in names[names.index(name) :]:
         now = document if head is None else {**json.loads((book / one).read_bytes()), "previous": head}
+        if one.startswith("days"):
+            now |= of_decisions
         (book / one).write_bytes(encode(now))
         head = hashlib.sha256(encode(now)).hexdigest()
