@@ -81,6 +81,7 @@ class _Adjusted(TypedDict):
 AT_ALL: Final = 1_000_000
 """More instruments or days than any book has."""
 _LINK: Final = {"previous": SHA256, "day": DAY, "account": _Account, "number": whole(1, AT_ALL)}
+FIGURE: Final = or_none(either(TEXT, NUMBER))
 FORMS: Final[Mapping[type, Mapping[str, Any]]] = {
     Costs: {"trade_unit": or_none(whole(1, AT_ALL)), "slippage_bps": number(0, 10_000)},
     Targets: {
@@ -120,7 +121,7 @@ FORMS: Final[Mapping[type, Mapping[str, Any]]] = {
         "slices": list[_Slice],
     },
     Fill: {"side": one_of(BUY, SELL), "amount": AMOUNT, "price": AMOUNT},
-    GateAnswer: {"gate": one_of(*NAMES), "verdict": Verdict},
+    GateAnswer: {"verdict": Verdict, "figure": FIGURE, "limit": FIGURE},
     DayDocument: {
         **_LINK,
         "run": with_keys("runId"),
@@ -144,11 +145,13 @@ FORMS: Final[Mapping[type, Mapping[str, Any]]] = {
     },
 }
 """Fields whose form is narrower than the declaration of the document says."""
+WORDS: Final = frozenset({"halt", "golden", "signals", "liveIc", "drift"})
+"""The gates whose figure is a word."""
 FIGURES: Final[Mapping[str, Kind]] = {
-    **dict.fromkeys(("halt", "golden", "signals", "liveIc", "drift"), or_none(TEXT)),
+    **{name: or_none(NUMBER) for name in NAMES if name not in WORDS},
     "dataAge": or_none(either(number(0, AT_ALL), one_of(SYNTHETIC))),
 }
-"""Of the gates whose figure is not just a number."""
+"""Of the gates that compute with their figure."""
 LOCALS: Final = {"Mapping": Mapping, "Any": Any, "Verdict": Verdict}
 """What annotations use that is imported for the type checker alone."""
 
@@ -239,11 +242,11 @@ def _check_of_fields(form: type) -> Check:
 
 def _check_of_gate(plain: Check) -> Check:
     """Return the check of a gate's answer, whose figure is a number or a word, as the gate has it."""
-    by_gate = {name: _check_of(FIGURES.get(name, or_none(NUMBER))) for name in NAMES}
+    by_gate = {name: _check_of(figure) for name, figure in FIGURES.items()}
 
     def check(value: object, where: str) -> str | None:
         fault = plain(value, where)
-        if fault is not None or not isinstance(value, dict):
+        if fault is not None or not isinstance(value, dict) or value["gate"] not in by_gate:
             return fault
         return by_gate[value["gate"]](value["figure"], _inside(where, "figure"))
 

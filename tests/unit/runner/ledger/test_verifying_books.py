@@ -286,7 +286,7 @@ def test_signals_and_benchmark_are_held_to_those_of_the_run(market: SmallMarket,
     assert f"{decision.path}: scores is 'others'" in verify_book(book, None, None, Kept(market, others))[-1]
 
 
-def test_a_forgery_with_which_nothing_can_be_computed_is_a_finding(market: SmallMarket, copied: Path):
+def test_a_forgery_with_which_nothing_can_be_computed_is_a_finding(copied: Path):
     """An exchange that there is not has no sessions."""
     rules = replace(RULES, calendar="NOPE")
     head: str | None = None
