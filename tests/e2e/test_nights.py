@@ -222,7 +222,6 @@ def forge(book: Path) -> None:
     begun = book / "BOOK.json"
     begun.write_bytes(encode({**json.loads(begun.read_bytes()), "createdBy": "another"}))
     before = hashlib.sha256(begun.read_bytes()).hexdigest()
-    entries = [*book.glob("days/*.json"), *book.glob("fills/*.json")]
-    for entry in sorted(entries, key=lambda path: json.loads(path.read_bytes())["number"]):
+    for entry in sorted(book.glob("chain/*.json")):
         entry.write_bytes(encode({**json.loads(entry.read_bytes()), "previous": before}))
         before = hashlib.sha256(entry.read_bytes()).hexdigest()

@@ -62,12 +62,23 @@ def test_a_closed_gate_is_on_the_resource(decision: str):
     """By name, with figure and limit; the run is complete all the same, and the Event is a warning."""
     decided = a_night(HELD, decision=decision, orders=0, closedGates="drift,halt").decide(minutes=2)
     condition = decided.status.condition(ConditionType.GATES_PASSED)
+    [event] = [one for one in decided.notes if one.reason == "LedgerRecorded"]
     assert condition is not None
     assert (condition.status, condition.reason) == (False, "GatesClosed")
     assert condition.message == f"drift, halt: {HELD}"
+    assert HELD in event.message
     assert decided.status.is_true(ConditionType.COMPLETE)
-    [event] = [one for one in decided.notes if one.reason == "LedgerRecorded"]
     assert event.warning
+
+
+def test_data_that_has_grown_old_since_a_day_was_decided_closes_the_gates_of_the_run():
+    """The decision stays what it was; the feed has stopped, and each night finds the day recorded already."""
+    told = "book us-shadow: the decision of 2026-11-20 is recorded already; dataAge: 5 sessions have closed"
+    status = a_night(told, recorded="already", closedGates="dataAge").decide(minutes=2).status
+    condition = status.condition(ConditionType.GATES_PASSED)
+    assert condition is not None
+    assert (condition.status, condition.message) == (False, f"dataAge: {told}")
+    assert status.summary["ledger"] == "Decided"
 
 
 def test_the_event_has_the_head_of_the_chain():
@@ -132,7 +143,7 @@ def test_a_damaged_book_fails_the_run_and_is_not_tried_again():
     scene = a_run(question={"ledger": {"book": "us-shadow"}}).seen()
     for stage in (Stage.DOWNLOAD, Stage.QRUN):
         scene = scene.succeeded(stage).seen(minutes=1)
-    told = result(Stage.LEDGER, "LedgerDamaged", "days/2026-11-19.json was changed. Nothing was written.")
+    told = result(Stage.LEDGER, "LedgerDamaged", "chain/000019.json was changed. Nothing was written.")
     status = scene.failed(Stage.LEDGER, 15, told).decide(minutes=2).status
     failed = status.condition(ConditionType.FAILED)
     assert failed is not None

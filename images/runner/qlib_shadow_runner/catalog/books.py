@@ -10,8 +10,8 @@ from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.entries import LEDGERS
-from qlib_shadow_runner.ledger.overview import Overview, books, overview
-from qlib_shadow_runner.ledger.tables import KINDS, SCHEMAS, table_of
+from qlib_shadow_runner.ledger.overview import Overview, books, overview, overview_and_chain
+from qlib_shadow_runner.ledger.tables import KINDS, SCHEMAS, tables_of
 from qlib_shadow_runner.runs import values
 from qlib_shadow_runner.runs.listing import artifacts_root
 from qlib_shadow_runner.storage.untrusted import why_unreadable
@@ -70,8 +70,8 @@ def ledgers_folder(volume: Volume) -> Path:
 def dataset_of(volume: Volume, folder: Path) -> Dataset | None:
     """Return the dataset that the last run of a book named; None where it is not on the volume."""
     try:
-        documents = [entry.document for entry in Chain.read(folder, scores=False).entries]
-        path = documents[-1]["run"]["dataset"] if documents else ""
+        last = Chain.read(folder).entries[-1:]
+        path = last[0].brief["run"]["dataset"] if last else ""
         found = real_path(volume.locate(str(path)))
         volume.name(found)  # refuses a link out of the volume
         has_days = bool(Dataset(found).calendar)
@@ -86,14 +86,13 @@ def book_tables(volume: Volume, faults: dict[Path, str]) -> Mapping[str, pa.Tabl
     found = {name: [schema.empty_table()] for name, schema in SCHEMAS.items()}
     rows: list[Row] = []
     for name in _names(ledgers, faults):
-        one = overview(ledgers / name)
+        one, chain = overview_and_chain(ledgers / name)
         rows.append(_row(one))
-        if one.is_damaged:
+        if chain is None:
             faults[ledgers / name] = f"is damaged ({one.sentence})"
             continue
-        chain = Chain.read(ledgers / name, scores=False)
-        for table, parts in found.items():
-            parts.append(table_of(chain, table))
+        for table, part in tables_of(chain).items():
+            found[table].append(part)
     tables = {f"{PREFIX}{name}": pa.concat_tables(parts) for name, parts in found.items()}
     return {BOOKS: pa.Table.from_pylist(rows, schema=BOOKS_SCHEMA), **tables}
 

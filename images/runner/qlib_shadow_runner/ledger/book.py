@@ -1,7 +1,9 @@
 """Begin a book and append to its chain: a file appears whole, under its name, and is never replaced.
 
 A file is written as a draft, brought to the disk, and then linked to its name, which succeeds only where the
-name is free. A process that is killed leaves a draft, which readers leave out and the next night removes.
+name is free. An entry's name is its number alone: of two writers that go on from one head, also where a lock
+has failed them, the second finds the name taken. A process that is killed leaves a draft, which readers leave
+out and the next night removes.
 """
 
 from __future__ import annotations
@@ -9,23 +11,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.crash_points import LedgerPoint, fault_point
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.ledger.chain import DECISION, ENTRY, FOLDERS, SUFFIX, Entry, damaged
-from qlib_shadow_runner.ledger.entries import (
-    BOOK_FILE,
-    DAYS,
-    FILLS,
-    HALTS,
-    BookDocument,
-    DayDocument,
-    FillDocument,
-    encode,
-)
+from qlib_shadow_runner.ledger.chain import ENTRY, damaged, entry_of, form_of
+from qlib_shadow_runner.ledger.entries import BOOK_FILE, CHAIN, HALTS, BookDocument, encode, name_of
 from qlib_shadow_runner.ledger.forms import misfit
 from qlib_shadow_runner.storage.drafts import abandoned_drafts, draft_of, remove_all
 from qlib_shadow_runner.storage.files import FENCES, WRITING, sync_folder
@@ -37,13 +29,15 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from qlib_shadow_runner.ledger.entry import Entry
+
 NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 def begin(folder: Path, document: BookDocument) -> None:
     """Write BOOK.json, after the folders beside it; where there is a book, it stays as it is."""
     require_form(document, BookDocument)
-    for name in (DAYS, FILLS, HALTS):
+    for name in (CHAIN, HALTS):
         make_folder(folder / name)
     sync_folder(folder)
     sync_folder(folder.parent)
@@ -53,17 +47,26 @@ def begin(folder: Path, document: BookDocument) -> None:
 def append(folder: Path, document: Mapping[str, Any]) -> Entry:
     """Write one entry and return it; the caller holds the book's lock and has read the whole chain.
 
-    An entry of the same bytes that is there already counts as written. Another one can only come from a
-    writer without the lock: that the next attempt reads and judges.
+    An entry of the same bytes that is there already counts as written. Another one of this number comes from
+    a writer that has lost the lock, or has taken it: the next attempt reads it and goes on from there.
     """
-    kind, day = document["kind"], document["day"]
-    require_form(document, DayDocument if kind == DECISION else FillDocument)
-    path, content = f"{FOLDERS[kind]}/{day}{SUFFIX}", encode(document)
-    make_folder(folder / FOLDERS[kind])
-    if not write_new(folder / path, content) and _there(folder, path) != content:
-        said = f"another run has written {folder / path} meanwhile. This one is tried again."
-        raise StageError(Reason.LEDGER_LOCKED, said)
-    return Entry(kind, date.fromisoformat(day), dict(document), hashlib.sha256(content).hexdigest(), path)
+    require_form(document, form_of(document))
+    path, content = name_of(document["number"]), encode(document)
+    if not write_new(folder / path, content):
+        if _there(folder, path) != content:
+            said = f"another run has written {folder / path} meanwhile. This one is tried again."
+            raise StageError(Reason.LEDGER_LOCKED, said)
+        sync_folder(folder / CHAIN)
+    return entry_of(folder, path, document, hashlib.sha256(content).hexdigest())
+
+
+def sync_book(folder: Path) -> None:
+    """Return when every name that was read in a book will survive a power cut.
+
+    A process that was killed after a link has not waited for that, and no other process does it in its place.
+    """
+    for name in (folder / CHAIN, folder, folder.parent):
+        sync_folder(name)
 
 
 def require_form(document: Mapping[str, Any], form: type) -> None:
@@ -101,7 +104,7 @@ def write_new(path: Path, content: bytes) -> bool:
 
 def remove_drafts(folder: Path) -> None:
     """Remove what killed processes left in a book; the caller holds its lock."""
-    for name in ("", DAYS, FILLS, HALTS):
+    for name in ("", CHAIN, HALTS):
         remove_all(abandoned_drafts(folder / name))
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
-    from qlib_shadow_runner.ledger.chain import Entry
+    from qlib_shadow_runner.ledger.entry import Entry
     from qlib_shadow_runner.ledger.sources import Sources
 
 MOST: Final = 100
@@ -115,8 +115,8 @@ def _findings_of_head(chain: Chain, head: str) -> Iterator[str]:
 def _findings_of_peaks(chain: Chain, resumed: set[date | None]) -> Iterator[str]:
     """Yield the decisions from which a peak begins that no resume has let begin."""
     for before, entry in pairwise(chain.decisions):
-        since = entry.document["peakSince"]
-        if since != before.document["peakSince"] and date.fromisoformat(since) not in resumed:
+        since = entry.brief["peakSince"]
+        if since != before.brief["peakSince"] and date.fromisoformat(since) not in resumed:
             yield f"{entry.path}: peakSince is {since}, and nothing in {HALTS} resumed the book there"
 
 

@@ -16,7 +16,8 @@ from qlib_shadow_runner.ledger.sums import of_trading_day
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from qlib_shadow_runner.ledger.chain import Chain, Entry
+    from qlib_shadow_runner.ledger.chain import Chain
+    from qlib_shadow_runner.ledger.entry import Entry
     from qlib_shadow_runner.ledger.evidence import Known
     from qlib_shadow_runner.ledger.halts import Halt
     from qlib_shadow_runner.ledger.quotes import Quotes

@@ -22,7 +22,7 @@ from qlib_shadow_runner.ledger.sums import of_account, of_orders
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from qlib_shadow_runner.ledger.chain import Entry
+    from qlib_shadow_runner.ledger.entry import Entry
     from qlib_shadow_runner.ledger.evidence import Known
     from qlib_shadow_runner.ledger.halts import Halt
     from qlib_shadow_runner.ledger.quotes import Quotes

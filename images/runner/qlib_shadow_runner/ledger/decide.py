@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from qlib_shadow_runner.contract.strict_json import finite
@@ -58,12 +59,12 @@ class Standing:
         """
         if not chain.entries:
             return cls(Account(cash=chain.book["capital"]), day, 0.0, None)
-        last, before = chain.entries[-1], chain.decisions[-1].document["peakSince"]
+        last, before = chain.entries[-1], chain.decisions[-1].brief["peakSince"]
         since = max(date.fromisoformat(before), *(one for one in resumed if one <= last.day), date.min)
-        navs = [one.document["account"]["nav"] for one in chain.entries if one.day >= since]
+        navs = [one.nav for one in chain.entries if one.day >= since]
         peak = max(navs)
         drawdown = 1 - navs[-1] / peak if peak > 0 else None
-        return cls(last.account, since, drawdown, last.document["dayReturn"])
+        return cls(last.account, since, drawdown, last.brief["dayReturn"])
 
 
 @dataclass(frozen=True)
@@ -210,10 +211,15 @@ def _notes(chain: Chain, day: date, quotes: Quotes, *, is_new: bool) -> list[str
         notes.append(f"the rules are others than before; this is era {len(chain.rules) + 1} of the book")
     if chain.decisions:
         last = chain.decisions[-1].day
-        missed = quotes.calendar[quotes.index(last) + 1 : quotes.index(day)]
+        missed = [one for one in quotes.between(last, day) if one != day]
         if missed:
             days = f"{missed[0]} to {missed[-1]}" if len(missed) > 1 else str(missed[0])
             notes.append(f"no night decided from {last} to {day}: {len(missed)} missed ({days})")
+        entries = takewhile(lambda one: one.day >= last, reversed(chain.entries))
+        notes += [
+            f"the data has no trading day {gone} any more, which the book keeps with the prices of then"
+            for gone in sorted({one.day for one in entries if not quotes.has(one.day)})
+        ]
     return notes
 
 
@@ -228,9 +234,12 @@ def _sentence(document: DayDocument, due: date) -> str:
     turnover = document["figures"]["turnover"]
     if turnover is not None and count:
         said += f" (turnover {percent(turnover)})"
-    reasons = [f"{one['gate']}: {one['sentence']}" for one in closed(document["gates"])][:SHOWN]
-    if reasons:
-        said += f"; {'; '.join(reasons)}"
+    return said + why_not_all(document)
+
+
+def why_not_all(document: DayDocument) -> str:
+    """Return why not all orders of a decision are filled: the closed gates, and that it is late."""
+    said = "".join(f"; {one['gate']}: {one['sentence']}" for one in closed(document["gates"])[:SHOWN])
     if document["late"]:
         said += f"; Late: recorded after {document['decideBefore']}, so that nothing of it is ever filled"
     return said

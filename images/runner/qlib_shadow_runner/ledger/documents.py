@@ -33,18 +33,18 @@ MEANS: Final = {
 
 def orders_document(chain: Chain, day: str | None) -> dict[str, Any]:
     """Return the orders of a day, the last unless another is named, and what they came to."""
-    decisions = {str(one.document["day"]): one.document for one in chain.decisions}
-    found = decisions[chosen_day(chain.book["book"], day, decisions, "decided nothing")]
-    fills = fills_after(chain, str(found["day"]))
+    decisions = {str(one.day): one for one in chain.decisions}
+    found = decisions[chosen_day(chain.book["book"], day, decisions, "decided nothing")].document
+    fills = fills_of(chain, str(found["day"]))
     came_to = [fills[one["id"]] for one in found["orders"] if one["id"] in fills]
     return {name: found[name] for name in ORDERS} | {"fills": came_to}
 
 
 def positions_document(chain: Chain, day: str | None) -> dict[str, Any]:
     """Return the account at the end of a day, the last unless another is named."""
-    accounts = {str(one.document["day"]): one.document["account"] for one in chain.entries}
-    found = chosen_day(chain.book["book"], day, accounts, "has no account")
-    return {"day": found, **accounts[found]}
+    entries = {str(one.day): one for one in chain.entries}
+    found = chosen_day(chain.book["book"], day, entries, "has no account")
+    return {"day": found, **entries[found].document["account"]}
 
 
 def nav_document(overview: Overview) -> list[dict[str, Any]]:
@@ -85,10 +85,10 @@ def verification_document(
     }
 
 
-def fills_after(chain: Chain, day: str) -> dict[str, Mapping[str, Any]]:
-    """Return the fills of all later days, by the ids of their orders."""
-    later = (one.document for one in chain.fills if str(one.document["day"]) > day)
-    return {fill["order"]: fill for document in later for fill in document["fills"]}
+def fills_of(chain: Chain, day: str) -> dict[str, Mapping[str, Any]]:
+    """Return the last fill of each order that was decided on a day, by the ids of the orders."""
+    due = (one.document for one in chain.fills if one.brief["decision"] == day)
+    return {fill["order"]: fill for document in due for fill in document["fills"]}
 
 
 def chosen_day(book: str, day: str | None, known: Iterable[str], lacks: str) -> str:

@@ -1,8 +1,9 @@
 """The entries of a book's chain: decisions and reconciled trading days, as documents with one form.
 
-days/<day>.json is the decision made after a day's close; fills/<day>.json is a trading day after a decision,
-reconciled with its real prices. In the chain, a day's fills come before its decision. Each entry holds the
-SHA-256 of the previous entry's bytes; the first holds that of BOOK.json.
+chain/<number>.json is an entry, numbered from 1 on: the decision made after a day's close, or a trading day
+after a decision, reconciled with its real prices. A day's fills come before its decision. Each entry holds
+the SHA-256 of the previous entry's bytes; the first holds that of BOOK.json. All that could follow a head
+share one name, so that only one of them can be written, whatever becomes of a lock.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from qlib_shadow_runner.contract import LEDGERS as LEDGERS  # noqa: PLC0414 - it
 SCHEMA: Final = 1
 BOOK_FILE: Final = "BOOK.json"
 HALT_FILE: Final = "HALT"
-DAYS: Final = "days"
-FILLS: Final = "fills"
+CHAIN: Final = "chain"
+"""The folder of the entries."""
 HALTS: Final = "halts"
 """The folder with the kill switches that were lifted."""
 PORTFOLIO_FILE: Final = "PORTFOLIO.json"
@@ -73,7 +74,7 @@ class BookDocument(TypedDict):
 
 
 class DayDocument(TypedDict):
-    """days/<day>.json: a decision."""
+    """A decision."""
 
     schema: int
     kind: str
@@ -117,7 +118,7 @@ class DayDocument(TypedDict):
 
 
 class FillDocument(TypedDict):
-    """fills/<day>.json: a trading day."""
+    """A trading day."""
 
     schema: int
     kind: str
@@ -146,6 +147,11 @@ class FillDocument(TypedDict):
     benchmark: float | None
     """The benchmark's return of the day, where the run's backtest has it."""
     notes: list[str]
+
+
+def name_of(number: int) -> str:
+    """Return the path of an entry below the book's folder, such as chain/000007.json."""
+    return f"{CHAIN}/{number:06d}.json"
 
 
 def encode(document: Any) -> bytes:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
-    from qlib_shadow_runner.ledger.chain import Entry
+    from qlib_shadow_runner.ledger.entry import Entry
     from qlib_shadow_runner.ledger.halts import Halt
     from qlib_shadow_runner.ledger.sources import Signals, Sources
     from qlib_shadow_runner.ledger.sums import Difference as Sum

@@ -1,24 +1,26 @@
 """The kill switch of a book: a file HALT in its folder, which every night obeys.
 
     HALT                      {"state": "HALTED" or "REDUCING", "why": text, "at": moment}
-    halts/<moment>.json       the same with resumedAt, resumedWhy and resumedDay, after it was lifted
+    halts/<moment>.json       the same with resumedAt, resumedWhy and resumedDay, after it was lifted; or
+                              after a HALTED took its place, without resumedDay
 
 A HALT with any other content, or one that cannot be read, counts as HALTED: no doubt lets an order pass.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.contract import Reason
-from qlib_shadow_runner.errors import StageError, from_os_error
+from qlib_shadow_runner.errors import DamagedFileError, StageError, from_os_error
 from qlib_shadow_runner.ledger.book import write_new
-from qlib_shadow_runner.ledger.chain import SUFFIX, last_day
+from qlib_shadow_runner.ledger.chain import SUFFIX, last_day, unreadable
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, HALT_FILE, HALTS, encode
 from qlib_shadow_runner.runs import values
-from qlib_shadow_runner.storage.files import read_json_object_of_others, sync_folder, write_atomically
+from qlib_shadow_runner.storage.files import sync_folder, write_atomically
+from qlib_shadow_runner.storage.relative_names import UnsafeNameError
 from qlib_shadow_runner.storage.untrusted import fault_of, is_file, names_in, read_object
 
 if TYPE_CHECKING:
@@ -74,11 +76,24 @@ def halt_of(folder: Path) -> Halt | None:
 
 
 def halt(folder: Path, why: str, *, reducing: bool, now: datetime) -> Halt:
-    """Put the kill switch on, in place of one that is on; the book must exist."""
+    """Put the kill switch on; the book must exist.
+
+    A HALTED takes the place of what is on, which is kept as one that ended there: it has stopped the fills of
+    its own hours. A REDUCING takes no place, not even that of a HALTED that comes in the same moment.
+    """
     _require_book(folder)
     found = Halt(REDUCING if reducing else HALTED, _plain(why), now)
+    content = encode(found.document())
     try:
-        write_atomically(folder / HALT_FILE, encode(found.document()))
+        if reducing:
+            if not write_new(folder / HALT_FILE, content):
+                said = f"the kill switch of {folder.name} is on already, and REDUCING takes the place of none"
+                raise StageError(Reason.INVALID_SPEC, said)
+            return found
+        was = halt_of(folder)
+        if was is not None:
+            _keep(folder, replace(was, resumed_at=now, resumed_why=_plain(f"{HALTED} in its place: {why}")))
+        write_atomically(folder / HALT_FILE, content)
         sync_folder(folder)
     except OSError as error:
         raise from_os_error(error) from error
@@ -93,11 +108,8 @@ def resume(folder: Path, why: str, now: datetime) -> Halt:
     _require_book(folder)
     was = halt_of(folder) or Halt("", "", None)
     found = Halt(was.state, _plain(was.why), was.at, now, _plain(why), last_day(folder))
-    path = folder / HALTS / f"{now.astimezone(UTC):%Y-%m-%dT%H%M%S.%fZ}{SUFFIX}"
     try:
-        path.parent.mkdir(exist_ok=True)
-        if not write_new(path, encode(found.document())):
-            raise StageError(Reason.LEDGER_LOCKED, f"{path} is there: another has lifted it just now")
+        _keep(folder, found)
         (folder / HALT_FILE).unlink(missing_ok=True)
         sync_folder(folder)
     except OSError as error:
@@ -106,13 +118,18 @@ def resume(folder: Path, why: str, now: datetime) -> Halt:
 
 
 def history(folder: Path) -> tuple[Halt, ...]:
-    """Return those that were lifted, the first first; files of another form are left out."""
+    """Return those that were lifted or replaced, the first first; files of another form are left out.
+
+    A folder or file that is there and cannot be read raises: it may be what stops an order.
+    """
     try:
         names = names_in(folder.parent, f"{folder.name}/{HALTS}")
-    except OSError:  # there is none, or it is no folder: then nothing was lifted
+    except FileNotFoundError:
         return ()
-    paths = (folder / HALTS / name for name in names if name.endswith(SUFFIX) and not name.startswith("."))
-    documents = (read_json_object_of_others(path, folder.parent) for path in paths)
+    except OSError as error:
+        raise unreadable(folder / HALTS, error) from error
+    paths = (f"{HALTS}/{name}" for name in names if name.endswith(SUFFIX) and not name.startswith("."))
+    documents = (_document(folder, path) for path in paths)
     found = [_lifted(one) for one in documents if one is not None]
     return tuple(sorted((one for one in found if one), key=lambda one: one.resumed_at or LONG_AGO))
 
@@ -121,6 +138,26 @@ def state_at(halts: Iterable[Halt], moment: datetime) -> Halt | None:
     """Return the kill switch that was on at a moment: one that is HALTED before one that is REDUCING."""
     found = [one for one in halts if one.holds_at(moment)]
     return min(found, key=lambda one: one.state, default=None)
+
+
+def _keep(folder: Path, ended: Halt) -> None:
+    """Write a kill switch that ends to the history."""
+    assert ended.resumed_at is not None, "it has ended"
+    path = folder / HALTS / f"{ended.resumed_at.astimezone(UTC):%Y-%m-%dT%H%M%S.%fZ}{SUFFIX}"
+    path.parent.mkdir(exist_ok=True)
+    if not write_new(path, encode(replace(ended, why=_plain(ended.why)).document())):
+        said = f"{path} is there: another has lifted or replaced the kill switch just now"
+        raise StageError(Reason.LEDGER_LOCKED, said)
+
+
+def _document(folder: Path, path: str) -> Mapping[str, object] | None:
+    """Return the document of a file in the history, or None of what is none."""
+    try:
+        return read_object(folder.parent, f"{folder.name}/{path}")
+    except (FileNotFoundError, DamagedFileError, UnsafeNameError):
+        return None
+    except OSError as error:
+        raise unreadable(folder / path, error) from error
 
 
 def _lifted(document: Mapping[str, object]) -> Halt | None:

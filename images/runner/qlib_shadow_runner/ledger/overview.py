@@ -15,7 +15,7 @@ from qlib_shadow_runner.contract.spec.ledger import BOOK_NAME
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger import halts
 from qlib_shadow_runner.ledger.chain import Chain
-from qlib_shadow_runner.ledger.entries import BOOK_FILE, DAYS, FILLS, Decision, Verdict
+from qlib_shadow_runner.ledger.entries import BOOK_FILE, CHAIN, Decision, Verdict
 from qlib_shadow_runner.ledger.record import Day, Record, days_of, drawdown_of, record_of
 from qlib_shadow_runner.runs import values
 from qlib_shadow_runner.storage.untrusted import is_folder, names_in, status_of, why_unreadable
@@ -183,10 +183,13 @@ def overview(folder: Path) -> Overview:
     return overview_and_chain(folder)[0]
 
 
-def overview_and_chain(folder: Path) -> tuple[Overview, Chain | None]:
-    """Return the overview with the chain that it was made from; of a damaged book there is none."""
+def overview_and_chain(folder: Path, chain: Chain | None = None) -> tuple[Overview, Chain | None]:
+    """Return the overview with the chain that it was made from; of a damaged book there is none.
+
+    The chain is that of the folder, where the caller has read it already.
+    """
     try:
-        chain = Chain.read(folder, scores=False)
+        chain = Chain.read(folder) if chain is None else chain
         if chain.book["book"] == folder.name:
             return _of_chain(chain, folder), chain
         what = f"{BOOK_FILE} is of another book, {one_line(chain.book['book'], 80)}"
@@ -219,7 +222,7 @@ def when(moment: str | None) -> str:
 
 def _is_book(ledgers: Path, name: str) -> bool:
     return is_folder(ledgers, name) and any(
-        _is_there(ledgers, f"{name}/{part}") for part in (BOOK_FILE, DAYS, FILLS)
+        _is_there(ledgers, f"{name}/{part}") for part in (BOOK_FILE, CHAIN)
     )
 
 
@@ -234,17 +237,17 @@ def _is_there(root: Path, name: str) -> bool:
 
 
 def _of_chain(chain: Chain, folder: Path) -> Overview:
-    documents = [entry.document for entry in chain.entries]
-    decisions = [one for one in documents if one["kind"] == "decision"]
-    days = days_of(documents)
-    last = decisions[-1] if decisions else None
+    briefs = [entry.brief for entry in chain.entries]
+    decisions = [one.brief for one in chain.decisions]
+    days = days_of(briefs)
+    last = chain.decisions[-1].document if decisions else None
     set_now = halts.halt_of(folder)
     halt = set_now.document() if set_now else None
     lifted = tuple(one.document() for one in reversed(halts.history(folder)))
-    account = documents[-1]["account"] if documents else None
+    account = chain.entries[-1].document["account"] if briefs else None
     resumed = [one["resumedDay"] or "" for one in lifted]
     since = max([*resumed, last["peakSince"] if last else ""])
-    peak, drawdown = drawdown_of(_navs_since(documents, since))
+    peak, drawdown = drawdown_of(_navs_since(briefs, since))
     gates = tuple(_gate(one) for one in (last or {}).get("gates", ()))
     state = _state(halt, last)
     return Overview(
@@ -281,15 +284,15 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
         halt=halt,
         halts=lifted,
         head=chain.head,
-        entries=len(documents),
+        entries=len(briefs),
         days=days,
         record=record_of(days),
     )
 
 
-def _navs_since(documents: Sequence[Mapping[str, Any]], first: str) -> Iterator[float]:
+def _navs_since(briefs: Sequence[Mapping[str, Any]], first: str) -> Iterator[float]:
     """Yield the account's values from a day on."""
-    return (one["account"]["nav"] for one in documents if one["day"] >= first)
+    return (one["account"]["nav"] for one in briefs if one["day"] >= first)
 
 
 def _gate(answer: Mapping[str, Any]) -> Gate:

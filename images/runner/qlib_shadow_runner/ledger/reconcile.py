@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
-    from qlib_shadow_runner.ledger.chain import Chain, Entry
+    from qlib_shadow_runner.ledger.chain import Chain
+    from qlib_shadow_runner.ledger.entry import Entry
     from qlib_shadow_runner.ledger.halts import Halt
     from qlib_shadow_runner.ledger.quotes import Quotes
     from qlib_shadow_runner.ledger.sessions import Sessions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.ledger.entries import Verdict
@@ -9,9 +10,10 @@ from qlib_shadow_runner.ledger.record import days_of
 from qlib_shadow_runner.runs import values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from qlib_shadow_runner.ledger.chain import Chain
+    from qlib_shadow_runner.ledger.record import Day
 
     Row = dict[str, Any]
 
@@ -116,99 +118,100 @@ READ: Final[Mapping[str, Callable[[object], Any]]] = {
 }
 
 
-def rows_of(chain: Chain, table: str) -> list[Row]:
-    """Return the rows of one table; a value of another type than its column's is None."""
+def rows_by_day(chain: Chain) -> Iterator[Mapping[str, list[Row]]]:
+    """Yield the rows of each table day by day, so that one day of a chain alone is in memory.
+
+    A value of another type than its column's is None.
+    """
     book = {"namespace": chain.book["namespace"], "book": chain.book["book"]}
-    kinds = COLUMNS[table]
-    return [
-        {name: READ[kind](row.get(name)) for name, kind in kinds.items()}
-        for row in ({**book, **one} for one in ROWS[table](chain))
-    ]
+    known = {day.day: day for day in days_of(entry.brief for entry in chain.entries)}
+    for _, entries in groupby(chain.entries, key=lambda entry: entry.day):
+        found: dict[str, list[Row]] = {name: [] for name in COLUMNS}
+        document: Mapping[str, Any] = {}
+        for entry in entries:
+            document = entry.document
+            if entry.kind == "decision":
+                found["decisions"].append(_decision(document, entry.sha256))
+                found["gates"] += _gates(document)
+                found["orders"] += _orders(document)
+            else:
+                found["fills"] += _fills(document)
+        found["positions"] += _positions(document)  # the decision of a day has the account of its fills
+        found["nav"].append(_nav(document, known.get(document["day"])))
+        yield {name: [_typed({**book, **row}, COLUMNS[name]) for row in found[name]] for name in COLUMNS}
 
 
-def _decisions(chain: Chain) -> Iterator[Row]:
-    for document, sha256 in _entries(chain, "decision"):
-        run, figures = document["run"], document["figures"]
+def _typed(row: Row, kinds: Mapping[str, str]) -> Row:
+    return {name: READ[kind](row.get(name)) for name, kind in kinds.items()}
+
+
+def _decision(document: Mapping[str, Any], sha256: str) -> Row:
+    run, figures = document["run"], document["figures"]
+    return {
+        "day": document["day"],
+        "decision": document["decision"],
+        "late": document["late"],
+        "recorded_at": document["recordedAt"],
+        "decide_before": document["decideBefore"],
+        "era": document["era"],
+        "run_id": run.get("runId"),
+        "live": run.get("live"),
+        "orders": len(document["orders"]),
+        "gates_closed": sum(map(_is_closed, document["gates"])),
+        "nav": document["account"]["nav"],
+        **{name: figures.get(name) for name in ("drawdown", "turnover", "gross", "participation")},
+        "names": _whole(figures.get("names")),
+        "max_weight": figures.get("maxWeight"),
+        "promised_mean": document["promise"].get("mean"),
+        "promised_deviation": document["promise"].get("deviation"),
+        "signals_sha256": run.get("signalsSha256"),
+        "model_sha256": run.get("modelSha256"),
+        "config_hash": run.get("configHash"),
+        "dataset_fingerprint": run.get("datasetFingerprint"),
+        "rules_sha256": document["rulesSha256"],
+        "number": document["number"],
+        "sha256": sha256,
+    }
+
+
+def _gates(document: Mapping[str, Any]) -> Iterator[Row]:
+    for gate in document["gates"]:
         yield {
             "day": document["day"],
-            "decision": document["decision"],
-            "late": document["late"],
-            "recorded_at": document["recordedAt"],
-            "decide_before": document["decideBefore"],
-            "era": document["era"],
-            "run_id": run.get("runId"),
-            "live": run.get("live"),
-            "orders": len(document["orders"]),
-            "gates_closed": sum(map(_is_closed, document["gates"])),
-            "nav": document["account"]["nav"],
-            **{name: figures.get(name) for name in ("drawdown", "turnover", "gross", "participation")},
-            "names": _whole(figures.get("names")),
-            "max_weight": figures.get("maxWeight"),
-            "promised_mean": document["promise"].get("mean"),
-            "promised_deviation": document["promise"].get("deviation"),
-            "signals_sha256": run.get("signalsSha256"),
-            "model_sha256": run.get("modelSha256"),
-            "config_hash": run.get("configHash"),
-            "dataset_fingerprint": run.get("datasetFingerprint"),
-            "rules_sha256": document["rulesSha256"],
-            "number": document["number"],
-            "sha256": sha256,
+            "gate": gate["gate"],
+            "verdict": gate["verdict"],
+            "closed": _is_closed(gate),
+            "figure": _text(gate["figure"]),
+            "limit_value": _text(gate["limit"]),
+            "sentence": gate["sentence"],
         }
 
 
-def _gates(chain: Chain) -> Iterator[Row]:
-    for document, _ in _entries(chain, "decision"):
-        for gate in document["gates"]:
-            yield {
-                "day": document["day"],
-                "gate": gate["gate"],
-                "verdict": gate["verdict"],
-                "closed": _is_closed(gate),
-                "figure": _text(gate["figure"]),
-                "limit_value": _text(gate["limit"]),
-                "sentence": gate["sentence"],
-            }
+def _orders(document: Mapping[str, Any]) -> Iterator[Row]:
+    for order in document["orders"]:
+        more = {"order_id": order["id"], "slices": len(order["slices"])}
+        yield {**order, **more, "day": document["day"], "late": document["late"]}
 
 
-def _orders(chain: Chain) -> Iterator[Row]:
-    for document, _ in _entries(chain, "decision"):
-        for order in document["orders"]:
-            more = {"order_id": order["id"], "slices": len(order["slices"])}
-            yield {**order, **more, "day": document["day"], "late": document["late"]}
+def _fills(document: Mapping[str, Any]) -> Iterator[Row]:
+    for fill in document["fills"]:
+        yield {
+            **fill,
+            "day": document["day"],
+            "decided": document["decision"],
+            "order_id": fill["order"],
+        }
 
 
-def _fills(chain: Chain) -> Iterator[Row]:
-    for document, _ in _entries(chain, "fills"):
-        for fill in document["fills"]:
-            yield {
-                **fill,
-                "day": document["day"],
-                "decided": document["decision"],
-                "order_id": fill["order"],
-            }
+def _positions(document: Mapping[str, Any]) -> Iterator[Row]:
+    for one in document["account"]["positions"]:
+        yield {**one, "day": document["day"], "value": one["amount"] * one["price"]}
 
 
-def _positions(chain: Chain) -> Iterator[Row]:
-    for day, account in _accounts(chain).items():
-        for one in account["positions"]:
-            yield {**one, "day": day, "value": one["amount"] * one["price"]}
-
-
-def _nav(chain: Chain) -> Iterator[Row]:
-    days = {day.day: day for day in days_of(entry.document for entry in chain.entries)}
-    for day, account in _accounts(chain).items():
-        known = days.get(day)
-        more = {**vars(known), "turnover": known.turnover} if known else {}
-        yield {**more, "day": day, "nav": account["nav"], "cash": account["cash"]}
-
-
-def _accounts(chain: Chain) -> dict[str, Mapping[str, Any]]:
-    """Return the account at the end of each day; the decision of a day has that of its fills."""
-    return {entry.document["day"]: entry.document["account"] for entry in chain.entries}
-
-
-def _entries(chain: Chain, kind: str) -> Iterable[tuple[Mapping[str, Any], str]]:
-    return ((entry.document, entry.sha256) for entry in chain.entries if entry.document["kind"] == kind)
+def _nav(document: Mapping[str, Any], known: Day | None) -> Row:
+    account = document["account"]
+    more = {**vars(known), "turnover": known.turnover} if known else {}
+    return {**more, "day": document["day"], "nav": account["nav"], "cash": account["cash"]}
 
 
 def _is_closed(gate: Mapping[str, Any]) -> bool:
@@ -221,13 +224,3 @@ def _text(value: object) -> str | None:
 
 def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-ROWS: Final[Mapping[str, Callable[[Chain], Iterator[Row]]]] = {
-    "decisions": _decisions,
-    "gates": _gates,
-    "orders": _orders,
-    "fills": _fills,
-    "positions": _positions,
-    "nav": _nav,
-}

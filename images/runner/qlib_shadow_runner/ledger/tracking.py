@@ -17,14 +17,13 @@ The order matters where two things work together, so it is fixed.
 from __future__ import annotations
 
 import itertools
-import math
-import statistics
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from qlib_shadow_runner.ledger.account import Account, Order
 from qlib_shadow_runner.ledger.exchange import SELL, is_whole
+from qlib_shadow_runner.ledger.gap import band_of
 from qlib_shadow_runner.ledger.plan import make_plan
 from qlib_shadow_runner.ledger.reconcile import STOPPED
 from qlib_shadow_runner.ledger.restated import at_restated_prices, order_at_restated_price
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
 PARTS: Final = ("data", "timing", "costs", "rules", "signals", "start")
 """In the order in which they are replaced, from the paper account to the backtest."""
-FEWEST: Final = 20
-"""Fewer days give no band."""
 
 
 class Entry(Protocol):
@@ -75,7 +72,7 @@ class Tracking:
     by_day: tuple[Mapping[str, Any], ...]
     """For each day: day, paper and backtest (returns since the start), total, and each part."""
     band: float | None
-    """How far chance alone takes the total: two deviations of its daily changes; None for few days."""
+    """How far chance alone takes the total, asked every night; None for few days."""
 
 
 def track(entries: Sequence[Entry], rules: Rules, quotes: Quotes, tonight: Backtest) -> Tracking | None:
@@ -85,11 +82,11 @@ def track(entries: Sequence[Entry], rules: Rules, quotes: Quotes, tonight: Backt
     """
     book = _Book.read(entries, rules)
     promised = dict(zip(tonight.days, tonight.nav, strict=True))
-    days = [day for day in sorted(book.accounts) if day in promised and quotes.has(day)]
-    if len(days) <= 1 or not book.accounts[days[0]].value > 0:
+    days = [day for day in sorted(book.navs) if day in promised and quotes.has(day)]
+    if len(days) <= 1 or not book.navs[days[0]] > 0:
         return None
     found = [
-        _returns([book.accounts[day].value for day in days]),
+        _returns([book.navs[day] for day in days]),
         *(_returns(_navs(book, days, quotes, stage)) for stage in _stages(book, tonight, quotes)),
         _returns([promised[day] for day in days]),
     ]
@@ -99,11 +96,13 @@ def track(entries: Sequence[Entry], rules: Rules, quotes: Quotes, tonight: Backt
 
 
 class _Book(NamedTuple):
-    """What the entries of a book say, by day."""
+    """What the entries of a book say, by day; the long parts of a day are read again when they are asked."""
 
-    accounts: Mapping[date, Account]
-    """At the close of the first decision's day and of each trading day since."""
-    decisions: Mapping[date, Any]
+    navs: Mapping[date, float]
+    """The account's value at the close of the first decision's day and of each trading day since."""
+    accounts: Mapping[date, Entry]
+    """The entries that have the accounts of these days."""
+    decisions: Mapping[date, Entry]
     due: Mapping[date, tuple[Order, ...]]
     """The orders that were due on each day, as they were decided."""
     whole: frozenset[str]
@@ -113,19 +112,32 @@ class _Book(NamedTuple):
 
     @classmethod
     def read(cls, entries: Iterable[Entry], rules: Rules) -> _Book:
-        documents = [one.document for one in entries]
-        decisions = {_day(one): one for one in documents if one["kind"] == "decision"}
-        fills = {_day(one): one for one in documents if one["kind"] == "fills"}
-        first = {day: decisions[day] for day in sorted(decisions)[:1]}
-        orders = {one["id"]: Order.read(one) for made in decisions.values() for one in made["orders"]}
-        due = {
-            day: tuple(orders[one["order"]] for one in made["fills"] if _was_due(one, orders))
-            for day, made in fills.items()
-        }
-        whole = frozenset(id_ for made in decisions.values() for id_ in _whole_sales(made))
-        eras = [(day, Rules.read(one["rules"])) for day, one in sorted(decisions.items()) if one["rules"]]
-        accounts = {day: Account.read(one["account"]) for day, one in {**first, **fills}.items()}
-        return cls(accounts, decisions, due, whole, ((date.min, rules), *eras))
+        orders: dict[str, Order] = {}
+        decisions: dict[date, Entry] = {}
+        accounts: dict[date, Entry] = {}
+        navs, due, whole, eras = {}, {}, list[str](), [(date.min, rules)]
+        for entry in entries:
+            document, day = entry.document, _day(entry.document)
+            if document["kind"] == "decision":
+                orders |= {one["id"]: Order.read(one) for one in document["orders"]}
+                whole += _whole_sales(document)
+                eras += [(day, Rules.read(document["rules"]))] if document["rules"] else []
+                is_first = not decisions
+                decisions[day] = entry
+                if not is_first:
+                    continue
+            else:
+                known = (one for one in document["fills"] if _was_due(one, orders))
+                due[day] = tuple(orders[one["order"]] for one in known)
+            accounts[day], navs[day] = entry, Account.read(document["account"]).value
+        return cls(navs, accounts, decisions, due, frozenset(whole), tuple(eras))
+
+    def signals(self, day: date) -> tuple[Mapping[str, float], Mapping[str, float]] | None:
+        """Return the recorded scores and expected returns of a day; None where nothing was decided."""
+        if day not in self.decisions:
+            return None
+        made = self.decisions[day].document
+        return made["scores"], made["expected"]
 
     def rules(self, day: date) -> Rules:
         """Return the rules of the era of a day."""
@@ -160,8 +172,7 @@ def _stages(book: _Book, tonight: Backtest, quotes: Quotes) -> Iterable[_Stage]:
         return _Stage(rules, orders)
 
     def as_recorded(day: date) -> tuple[Mapping[str, float], Mapping[str, float]]:
-        made = book.decisions.get(day)
-        return (tonight.scores.get(day, {}), {}) if made is None else (made["scores"], made["expected"])
+        return book.signals(day) or as_tonight(day)
 
     def as_tonight(day: date) -> tuple[Mapping[str, float], Mapping[str, float]]:
         return tonight.scores.get(day, {}), {}
@@ -186,7 +197,8 @@ def _stages(book: _Book, tonight: Backtest, quotes: Quotes) -> Iterable[_Stage]:
 
 def _navs(book: _Book, days: Sequence[date], quotes: Quotes, stage: _Stage) -> list[float]:
     """Return the account's value at the close of each day, computed again from that of the first."""
-    account, carried = at_restated_prices(book.accounts[days[0]], quotes).account, tuple[Order, ...]()
+    first = Account.read(book.accounts[days[0]].document["account"])
+    account, carried = at_restated_prices(first, quotes).account, tuple[Order, ...]()
     navs = {days[0]: account.value}
     span = quotes.calendar[quotes.index(days[0]) : quotes.index(days[-1]) + 1]
     for before, day in itertools.pairwise(span):
@@ -234,9 +246,7 @@ def _difference(day: date, returns: Sequence[float]) -> dict[str, Any]:
 def _band(by_day: Sequence[Mapping[str, Any]]) -> float | None:
     totals: list[float] = [0.0, *(one["total"] for one in by_day)]
     changes = [later - earlier for earlier, later in itertools.pairwise(totals)]
-    if len(changes) < FEWEST:
-        return None
-    return 2 * statistics.stdev(changes) * math.sqrt(len(changes))
+    return band_of(changes)
 
 
 def _day(document: Mapping[str, Any]) -> date:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.ledger.entries import BOOK_FILE, DAYS, FILLS, HALT_FILE, HALTS, LEDGERS
+from qlib_shadow_runner.ledger.entries import BOOK_FILE, CHAIN, HALT_FILE, HALTS, LEDGERS
 from qlib_shadow_runner.ledger.overview import Overview, books
 from qlib_shadow_runner.report.book.page import BookView, book_view
 from qlib_shadow_runner.runs.listing import artifacts_root
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.storage.volume import Volume
 
-WATCHED: Final = ("", *(f"/{name}" for name in (BOOK_FILE, DAYS, FILLS, HALTS, HALT_FILE)))
+WATCHED: Final = ("", *(f"/{name}" for name in (BOOK_FILE, CHAIN, HALTS, HALT_FILE)))
 """What changes when a night or a person writes to a book; an entry that is edited in place changes none."""
 FRESH_SECONDS: Final = 600.0
 """After so long a book is read again, whether or not this changed; one of four years takes seconds."""

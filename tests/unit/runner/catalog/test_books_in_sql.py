@@ -127,7 +127,7 @@ def test_parquet_in_the_folder_of_a_book_is_never_a_source(data: Path, ask: Ask)
 
 def test_a_damaged_book_is_named_and_left_out_of_its_tables(data: Path, capsys: pytest.CaptureFixture[str]):
     """The view of books has it, with what is wrong."""
-    (data / ARTIFACTS / "ledgers" / "us-shadow" / "days" / "2026-11-03.json").write_text("{")
+    (data / ARTIFACTS / "ledgers" / "us-shadow" / "chain" / "000003.json").write_text("{")
     sql = (
         "select b.book, b.state, count(d.day) as days from books b left join ledger_decisions d using (book)"
     )
@@ -143,6 +143,6 @@ def test_a_damaged_book_is_named_and_left_out_of_its_tables(data: Path, capsys: 
 
 def test_a_query_that_names_no_book_reads_none(data: Path, capsys: pytest.CaptureFixture[str]):
     """Nor does a book delay or note anything then."""
-    (data / ARTIFACTS / "ledgers" / "us-shadow" / "days" / "2026-11-03.json").write_text("{")
+    (data / ARTIFACTS / "ledgers" / "us-shadow" / "chain" / "000003.json").write_text("{")
     assert main(["query", "from runs", "--data", str(data)]) == 0
     assert capsys.readouterr().err == ""

@@ -38,7 +38,7 @@ def read_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, nights in BOOKS.items():
         write_book(ledgers, name, 12, **nights)
     write_book(ledgers, "torn", 2, held=(1,))
-    (ledgers / "torn" / "days" / "2026-11-02.json").write_text("{")
+    (ledgers / "torn" / "chain" / "000001.json").write_text("{")
     (ledgers / "PORTFOLIO.json").write_text(
         json.dumps({"capital": 400_000, "shares": {"us-shadow": 0.25, "eu-shadow": 0.5}})
     )
@@ -83,7 +83,7 @@ def test_all_books_are_listed_with_their_state_and_their_sum(read_only: Path, as
     assert rows[3].startswith("all ")
     text = " ".join(out.split())
     assert "cn-shadow: 1 order, only sales: the loss since the highest value is 12.0%" in text
-    assert "days/2026-11-02.json" in text
+    assert "chain/000001.json" in text
     assert "us-shadow: 1 decision came too late; 1 night missed" in text
 
 
@@ -115,7 +115,7 @@ def test_one_book_is_shown_whole(read_only: Path, ask: Ask):
         "us-shadow Decided (namespace research)",
         "decided 2026-11-17: Decided, 2 orders, by run us-20261117",
         "10 days that followed decisions made in time; the benchmark made +1.00% on the same",
-        "within the band of",
+        "too early to hold against the band of",
         "late 2026-11-10 missed 2026-11-12",
         "era 1: topk 2, nDrop 1, weights of the backtest, fills at close",
         "unknown liveIc too few judged days; it passes",
@@ -227,7 +227,7 @@ def test_a_damaged_book_ends_a_reader_with_its_own_code(read_only: Path, ask: As
     code, out, err = ask(read_only, action, "torn")
     assert (code, out) == (ExitCode.LEDGER_DAMAGED, "")
     assert err.startswith("qlib-shadow: LedgerDamaged: ")
-    assert "torn/days/2026-11-02.json" in err
+    assert "torn/chain/000001.json" in err
 
 
 def test_without_books_and_without_data_it_says_so(tmp_path: Path, ask: Ask):
@@ -287,7 +287,7 @@ def test_a_halt_is_obeyed_until_it_is_resumed(data: Path, ask: Ask):
 
 def test_a_damaged_book_can_be_halted(data: Path, ask: Ask):
     """The kill switch needs no chain."""
-    shutil.rmtree(data / ARTIFACTS / "ledgers" / "us-shadow" / "days")
+    shutil.rmtree(data / ARTIFACTS / "ledgers" / "us-shadow" / "chain")
     assert ask(data, "halt", "--why", "damaged")[0] == ExitCode.DONE
     assert (data / ARTIFACTS / "ledgers" / "us-shadow" / "HALT").exists()
 
@@ -396,7 +396,7 @@ def test_what_does_not_hold_is_found_with_its_own_code(verified: tuple[Path, lis
     assert code == ExitCode.LEDGER_DAMAGED
     assert out.splitlines()[0] == "us-shadow does not hold:"
     assert "no entry has the hash 000" in out
-    last = max((folder / "days").iterdir())
+    last = max((folder / "chain").iterdir())
     last.write_text(last.read_text().replace('"cash": ', '"cash": 1'))
     code, out, _ = ask(data, "verify", "--json")
     document = json.loads(out)

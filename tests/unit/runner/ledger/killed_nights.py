@@ -1,6 +1,7 @@
 """Kill nights of a book and record them again: `python -m tests.unit.runner.ledger.killed_nights KILLS SEED`.
 
-With `race` in place of the seed, so many nights are recorded by two processes at once.
+With `race` in place of the seed, so many nights are recorded by two processes at once; with `read`, so many
+books are read again and again while another process writes them.
 
 A process of its own without threads, so that each night is a fork, which takes a millisecond. The clock of a
 night stands still: the book that was killed and recorded again has the bytes of the one that was not.
@@ -27,6 +28,7 @@ from qlib_shadow_runner.crash_points import ENV_FAULT, LedgerPoint
 from qlib_shadow_runner.ledger import sessions
 from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.check import verify_book
+from qlib_shadow_runner.ledger.entries import BOOK_FILE
 from qlib_shadow_runner.ledger.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -49,12 +51,16 @@ def main(count: int, seed: str) -> None:
     with tempfile.TemporaryDirectory(dir=fast) as name:
         home = Path(name)
         nights = _Nights(home, chance)
-        while seed == "race" and nights.races < count:
-            nights.race()
-        while seed != "race" and nights.killed < count:
-            nights.one()
+        work, done = {"race": (nights.race, "races"), "read": (nights.read, "read_books")}.get(
+            seed, (nights.one, "killed")
+        )
+        while getattr(nights, done) < count:
+            work()
     kills = ", ".join(f"{point} {number}" for point, number in nights.by_point.items())
-    sys.stdout.write(f"{nights.killed} kills: {kills}, at a line {nights.lines}; {nights.races} races\n")
+    sys.stdout.write(
+        f"{nights.killed} kills: {kills}, at a line {nights.lines}; {nights.races} races; "
+        f"{nights.read_books} books read {nights.reads} times\n"
+    )
 
 
 def _weekdays(code: str) -> Sessions:
@@ -69,7 +75,7 @@ class _Nights:
 
     def __init__(self, home: Path, chance: random.Random) -> None:
         self.home, self.chance = home, chance
-        self.killed = self.lines = self.races = 0
+        self.killed = self.lines = self.races = self.read_books = self.reads = 0
         self.by_point = dict.fromkeys(POINTS, 0)
         self.market = SmallMarket(home)
         for day in self.market.days:
@@ -108,6 +114,25 @@ class _Nights:
             os.close(writing)
         assert len(Chain.read(book).decisions) == 3
         self.races += 1
+
+    def read(self) -> None:
+        """Read a book while another process writes its nights: it is always a chain, which only grows."""
+        book = Path(tempfile.mkdtemp(dir=self.home)) / "ledgers" / BOOK
+        child, before, seen = _forked(partial(self._written, book)), 0, set()
+        while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            now = len(Chain.read(book).entries) if (book / BOOK_FILE).exists() else 0
+            assert now >= before
+            before = now
+            seen.add(now)
+            self.reads += 1
+        assert _how_ended(child) == 0
+        assert len(Chain.read(book).entries) == 2 * len(self.market.days) - 1
+        assert len(seen) > 1, "no read was beside a write"
+        self.read_books += 1
+
+    def _written(self, book: Path) -> None:
+        for day in self.market.days:
+            self.market.record(book, day)
 
     def _raced(self, book: Path, day: date, who: str, writing: int) -> None:
         done = self.market.record(book, day, run={"runId": who})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.unit.runner.conftest import weekdays
 
 from qlib_shadow_runner.ledger.account import Account, Fill, Holding, Order
-from qlib_shadow_runner.ledger.entries import BOOK_FILE, DAYS, FILLS, SCHEMA, encode
+from qlib_shadow_runner.ledger.entries import BOOK_FILE, CHAIN, SCHEMA, encode, name_of
 from qlib_shadow_runner.ledger.rules import Rules, Targets
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ class SampleBook:
 
     def begin(self) -> SampleBook:
         """Write BOOK.json."""
-        for name in (DAYS, FILLS):
-            (self.folder / name).mkdir(parents=True)
+        (self.folder / CHAIN).mkdir(parents=True)
         self.account = Account(self.capital)
         content = encode(
             {
@@ -142,7 +141,7 @@ class SampleBook:
         }
         self.first = self.first or day
         self.due, self.decided, self.late = ([] if late else orders), day, late
-        return self._append(DAYS, day, document)
+        return self._append(document)
 
     def fill(self, day: date, *, benchmark: float | None = 0.001) -> dict[str, Any]:
         """Write a trading day: what was due is filled at the day's close, and the account valued."""
@@ -195,7 +194,7 @@ class SampleBook:
             "notes": [],
         }
         self.due = []
-        return self._append(FILLS, day, document)
+        return self._append(document)
 
     def _orders(self, day: date, number: int) -> list[Order]:
         held = list(self.account.holdings)
@@ -219,11 +218,11 @@ class SampleBook:
             id=hashlib.sha256(identity.encode()).hexdigest()[:16],
         )
 
-    def _append(self, folder: str, day: date, document: dict[str, Any]) -> dict[str, Any]:
+    def _append(self, document: dict[str, Any]) -> dict[str, Any]:
         content = encode(document)
-        (self.folder / folder / f"{day}.json").write_bytes(content)
-        self.previous = hashlib.sha256(content).hexdigest()
         self.number += 1
+        (self.folder / name_of(self.number)).write_bytes(content)
+        self.previous = hashlib.sha256(content).hexdigest()
         return document
 
 

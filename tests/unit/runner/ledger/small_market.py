@@ -14,6 +14,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
+from qlib_shadow_runner.ledger.chain import DECISION
+from qlib_shadow_runner.ledger.entries import name_of
 from qlib_shadow_runner.ledger.gates import RunFacts
 from qlib_shadow_runner.ledger.night import Night, record_night
 from qlib_shadow_runner.ledger.rules import Rules, Targets
@@ -149,6 +151,11 @@ class SmallMarket:
             for name, values in fields.items():
                 (part / f"{name}.day.bin").write_bytes(struct.pack(f"<{count + 1}f", 0, *values))
         draft.rename(folder)
+
+
+def path_of(kind: str, night: int) -> str:
+    """Return the path of an entry in a book of which no night was missed; nights count from 0 on."""
+    return name_of(2 * night + (kind == DECISION))
 
 
 def files_of(book: Path) -> dict[str, bytes]:

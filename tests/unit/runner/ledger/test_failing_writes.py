@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.unit.runner.ledger.small_market import BOOK, files_of
+from tests.unit.runner.ledger.small_market import BOOK, files_of, path_of
 
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.errors import StageError
@@ -121,7 +121,7 @@ def test_an_entry_that_another_wrote_without_the_lock_is_not_replaced(
     with pytest.raises(StageError, match="another run has written") as caught:
         market.record(book, market.days[1])
     assert (caught.value.reason, caught.value.exit_code) == (Reason.LEDGER_LOCKED, ExitCode.TRANSIENT)
-    assert (book / f"fills/{market.days[1]}.json").read_bytes() == b"another's"
+    assert (book / path_of("fills", 1)).read_bytes() == b"another's"
 
 
 def test_a_link_whose_answer_was_lost_counts_as_made(
@@ -167,7 +167,7 @@ def test_a_holder_that_lost_its_lease_writes_no_entry(
         market.record(book, night_of_another, clock=clock)
     assert caught.value.reason is Reason.LEDGER_LOCKED
     assert {path: files_of(book)[path] for path in before} == before
-    assert not (book / f"days/{night_of_another}.json").exists()
+    assert not (book / path_of("decision", 1)).exists()
     lease.unlink()
     assert market.record(book, night_of_another).new
     assert verify_book(book, market.dataset(night_of_another)) == []

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.runner.ledger.small_market import BOOK, RULES, files_of
+from tests.unit.runner.ledger.small_market import BOOK, RULES, files_of, path_of
 from tests.unit.runner.ledger.test_verifying_books import leaves
 
 from qlib_shadow_runner.contract import Reason
@@ -47,7 +47,7 @@ TEXTS: Final = (
     *("", "x", "x" * 3000, "\0", "buy", "sell", "Held", "Reducing", "HALTED", "unknown"),
     *("2026-13-01", "2026-03-04", "2026-03-07", "1900-01-01", "2099-12-31", "2026-03-04T22:00:00"),
 )
-FILES: Final = (BOOK_FILE, "days/2026-03-03.json", "days/2026-03-04.json", "fills/2026-03-04.json")
+FILES: Final = (BOOK_FILE, path_of("decision", 1), path_of("decision", 2), path_of("fills", 2))
 
 
 @pytest.fixture(scope="module")

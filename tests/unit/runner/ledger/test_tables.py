@@ -87,11 +87,11 @@ def test_tables_that_cannot_be_made_fail_no_stage(folder: Path):
     (folder / "tables").write_text("")
     assert "tables of the book were not made again" in (refresh_tables(folder) or "")
     (folder / "tables").unlink()
-    (folder / "tables").symlink_to(folder / "days")
+    (folder / "tables").symlink_to(folder / "chain")
     assert "is a link" in (refresh_tables(folder) or "")
     (folder / "tables").unlink()
-    (folder / "days" / "2026-11-03.json").unlink()
-    assert "2026-11-03" in (refresh_tables(folder) or "")
+    (folder / "chain" / "000003.json").unlink()
+    assert "000003" in (refresh_tables(folder) or "")
     assert not (folder / "tables").exists()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.runner.ledger.small_market import BOOK, RULES, SmallMarket, files_of, sessions_from
+from tests.unit.runner.ledger.small_market import BOOK, RULES, SmallMarket, files_of, path_of, sessions_from
 
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.ledger.chain import Chain
@@ -365,12 +365,12 @@ def forged(book: Path, path: str, document: dict[str, Any]) -> None:
             head = hashlib.sha256(encode(now)).hexdigest()
 
 
-@pytest.mark.parametrize("kind", ["days", "fills"])
+@pytest.mark.parametrize("kind", ["decision", "fills"])
 def test_every_changed_field_that_follows_from_others_is_found_without_a_head(
     market: SmallMarket, copied: Path, kind: str
 ):
     """The forger has written all later hashes again; only recomputing shows the field."""
-    path = f"{kind}/{market.days[2]}.json"
+    path = path_of(kind, 2)
     sound, sources = files_of(copied), Kept(market)
     document = json.loads(sound[path])
     asked = {alike(one): one for one in leaves(document) if one[0] not in FROM_OUTSIDE}
@@ -402,9 +402,9 @@ def test_every_changed_field_that_follows_from_others_is_found_without_a_head(
         (("dayReturn",), "dayReturn is"),
     ],
 )
-def test_sums_are_held_without_prices(market: SmallMarket, copied: Path, path: tuple[Any, ...], said: str):
+def test_sums_are_held_without_prices(copied: Path, path: tuple[Any, ...], said: str):
     """The finding names file and field."""
-    name = f"fills/{market.days[2]}.json"
+    name = path_of("fills", 2)
     forged(copied, name, changed(json.loads((copied / name).read_bytes()), path))
     assert any(one.startswith(f"{name}: {said}") for one in verify_book(copied)), verify_book(copied)
 
@@ -428,15 +428,15 @@ def test_a_chain_that_was_written_again_as_a_whole_is_found_by_its_head_alone(
 def test_a_chain_that_was_cut_is_found_by_its_head_alone(market: SmallMarket, copied: Path):
     """Without its last entries a chain is the chain of some nights before."""
     head = Chain.read(copied).head
-    for kind in ("days", "fills"):
-        (copied / kind / f"{market.days[NIGHTS - 1]}.json").unlink()
+    for kind in ("decision", "fills"):
+        (copied / path_of(kind, NIGHTS - 1)).unlink()
     assert verify_book(copied, market.dataset()) == []
     assert len(verify_book(copied, market.dataset(), head)) == 1
 
 
 def test_a_peak_that_nothing_has_let_begin_is_found(market: SmallMarket, copied: Path):
     """A later peak hides a drawdown."""
-    path, last = f"days/{market.days[3]}.json", market.days[2].isoformat()
+    path, last = path_of("decision", 3), market.days[2].isoformat()
     forged(copied, path, {**json.loads((copied / path).read_bytes()), "peakSince": last})
     assert f"{path}: peakSince is {last}, and nothing in halts resumed" in verify_book(copied)[0]
 
@@ -455,7 +455,7 @@ def test_a_trading_day_that_was_left_out_is_found_with_prices(market: SmallMarke
         fewer.record(book, day)
     assert verify_book(book) == []
     found = verify_book(book, None, None, Whole(market))
-    assert f"fills/{fewer.days[1]}.json: day is" in found[0]
+    assert f"{path_of('fills', 1)}: day is" in found[0]
     assert f"{market.days[1]}, the dataset's next trading day" in found[0]
     assert verify_book(book, market.dataset()) == []
     assert "day is" in check_book(book, market.dataset()).of_data[0]

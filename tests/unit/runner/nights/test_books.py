@@ -51,7 +51,7 @@ def test_what_needs_a_person_is_said_first(tmp_path: Path):
     write_book(tmp_path, "missed-long-ago", 12, missed=(2,))
     write_book(tmp_path, "stopped", 5)
     write_book(tmp_path, "torn", 2)
-    (tmp_path / "torn" / "days" / "2026-11-02.json").write_text("")
+    (tmp_path / "torn" / "chain" / "000001.json").write_text("")
     halted = write_book(tmp_path, "halted", 12, held=(11,))
     halts.halt(halted.folder, "a strike", reducing=False, now=NOW.astimezone())
     found = books_of(tmp_path)

@@ -195,12 +195,12 @@ def test_a_page_needs_nothing_else(tmp_path: Path):
 def test_a_damaged_book_says_what_is_wrong_and_what_to_do(tmp_path: Path):
     """Nothing else of it is believed."""
     book = write_book(tmp_path, nights=4)
-    (book.folder / "days" / f"{FIRST}.json").write_text('{"<b>": 1}')
+    (book.folder / "chain" / "000001.json").write_text('{"<b>": 1}')
     view = book_view(book.folder)
     text = book_page(view)
     assert view.overview.state is State.DAMAGED
     assert "What to do" in text
-    assert f"{FIRST}.json" in words_of(text)
+    assert "000001.json" in words_of(text)
     assert "<b>" not in text.partition("<article")[2].partition("What to do")[0]
     assert charts_in(text) == []
 
@@ -218,7 +218,7 @@ def long_book(days: int, names: int) -> BookView:
     found = [
         Day(
             *(str(start + timedelta(days=number)), 1e6 + number, 1.0, 1e-6, 1.0, 1e4, -1.0, 0.001),
-            *(True, 0.001, 0.01),
+            *(True, 0.001, 0.01, 750),
         )
         for number in range(days)
     ]
@@ -256,7 +256,7 @@ def test_charts_stay_inside_their_areas(scale: float):
     days = [
         Day(
             *(f"2026-11-{number:02}", 100 + scale * (-1) ** number, scale, scale, scale, 1.0, scale),
-            *(-scale, True, scale, scale),
+            *(-scale, True, scale, scale, 750),
         )
         for number in range(2, 12)
     ]

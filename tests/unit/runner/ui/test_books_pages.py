@@ -297,7 +297,7 @@ def test_a_book_is_read_again_when_it_grows_and_now_and_then(tmp_path: Path):
     assert second.overview.reconciled == str(recent_weekday())
     halts.halt(book.folder, "why", reducing=False, now=datetime(2026, 11, 5, tzinfo=UTC))
     assert table.overviews()[0].state == "Halted"
-    entry = next((book.folder / "days").iterdir())
+    entry = next((book.folder / "chain").iterdir())
     entry.write_bytes(entry.read_bytes() + b" ")
     assert table.overviews()[0].state == "Halted"
     now[0] += FRESH_SECONDS + 1

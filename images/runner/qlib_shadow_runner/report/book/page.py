@@ -16,6 +16,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.overview import Overview, State, overview_and_chain
 from qlib_shadow_runner.report.book.charts import BookChart, charts_of
 from qlib_shadow_runner.report.book.contents import (
+    NIGHTS,
     NOTES,
     SENTENCE,
     Contents,
@@ -32,6 +33,7 @@ from qlib_shadow_runner.texts import ABSENT, ended, is_number, one_line, with_mi
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from qlib_shadow_runner.ledger.chain import Chain
     from qlib_shadow_runner.ledger.overview import Gate
 
 LEDGER_PAGE: Final = "ledger.html"
@@ -115,10 +117,10 @@ class BookView:
 
     @property
     def band(self) -> str:
-        """Return where the sum of the returns lies: within the promise's band, above or below it."""
+        """Return where the sum of the returns lies: above or below the promise's band, or as it stands."""
         promise = self.overview.record.promise
         if not promise or not self.overview.record.is_beyond:
-            return "within"
+            return self.overview.record.stands
         return "above" if promise[-1].account > promise[-1].high else "below"
 
     @property
@@ -137,15 +139,19 @@ class BookView:
         return [_halt(one) for one in self.overview.halts[:HALTS]]
 
 
-def book_view(folder: Path) -> BookView:
-    """Return what is to be shown of the book in a folder; of a damaged one, what is wrong with it."""
-    about, chain = overview_and_chain(folder)
+def book_view(folder: Path, chain: Chain | None = None) -> BookView:
+    """Return what is to be shown of the book in a folder; of a damaged one, what is wrong with it.
+
+    The chain is that of the folder, where the caller has read it already.
+    """
+    about, chain = overview_and_chain(folder, chain)
     if chain is None:
         return BookView(about, Contents())
     try:
-        documents = [entry.document for entry in chain.entries]
-        contents = contents_of(about, documents, chain.book["rules"])
+        contents = contents_of(about, _documents(chain), chain.book["rules"])
         return BookView(about, contents, charts_of(about, contents))
+    except StageError as error:  # a file was changed after it was read
+        return BookView(Overview(folder.name, State.DAMAGED, error.message), Contents())
     except MISFITS as error:
         what = f"an entry has not the form of one ({type(error).__name__}: {one_line(error)})"
         return BookView(Overview(folder.name, State.DAMAGED, what), Contents())
@@ -166,13 +172,13 @@ def book_style() -> str:
     return _template_file("book.css")
 
 
-def refresh_page(folder: Path) -> str | None:
+def refresh_page(folder: Path, chain: Chain | None = None) -> str | None:
     """Make the page after an entry; return why that was not possible, where it was not.
 
     The entry is what counts, so only an attempt that was superseded ends here.
     """
     try:
-        write_atomically(folder / LEDGER_PAGE, book_page(book_view(folder)).encode())
+        write_atomically(folder / LEDGER_PAGE, book_page(book_view(folder, chain)).encode())
     except StageError as error:
         if error.reason is Reason.SUPERSEDED:
             raise
@@ -184,6 +190,21 @@ def refresh_page(folder: Path) -> str | None:
     else:
         return None
     return f"{LEDGER_PAGE} of the book was not made again: {why}"
+
+
+def _documents(chain: Chain) -> list[Mapping[str, Any]]:
+    """Return what the page is made from: the last entries whole, those before without their long parts."""
+    whole = {one.sha256 for one in (*chain.decisions[-1:], *chain.fills[-1:])}
+    listed = {one.sha256 for one in chain.decisions[-NIGHTS:]}
+    found: list[Mapping[str, Any]] = []
+    for one in chain.entries:
+        if one.sha256 in whole:
+            found.append(one.document)
+        elif one.sha256 in listed:
+            found.append({**one.brief, "orders": one.document["orders"]})
+        else:
+            found.append(one.brief)
+    return found
 
 
 def _halt(one: Mapping[str, Any]) -> Mapping[str, str]:
