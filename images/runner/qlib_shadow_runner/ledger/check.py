@@ -110,7 +110,7 @@ def _hash_of_book(chain: Chain) -> str:
 
 def _trading_day(before: Chain, entry: Entry, quotes: Quotes | None) -> Iterator[Difference]:
     document, last = entry.document, before.entries[-1]
-    due = due_after(last, before.decisions[-1])
+    due = due_after(before)
     if document["decision"] != due.decision:
         yield "decision", document["decision"], due.decision
     yield from of_trading_day(document, last.account, due.orders)

@@ -215,7 +215,7 @@ FIGURES: Final = (
     ("Turnover", "turnover", "max_turnover", "percent"),
     ("In instruments", "gross", "max_gross", "percent"),
     ("Instruments", "names", "min_names", "count"),
-    ("Largest weight", "maxWeight", "max_weight", "percent"),
+    ("Largest weight of a purchase", "maxWeight", "max_weight", "percent"),
     ("Share of the day's volume", "participation", "max_participation", "percent"),
 )
 
