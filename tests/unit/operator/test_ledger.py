@@ -70,6 +70,16 @@ def test_a_closed_gate_is_on_the_resource(decision: str):
     assert event.warning
 
 
+def test_data_that_has_grown_old_since_a_day_was_decided_closes_the_gates_of_the_run():
+    """The decision stays what it was; the feed has stopped, and each night finds the day recorded already."""
+    told = "book us-shadow: the decision of 2026-11-20 is recorded already; dataAge: 5 sessions have closed"
+    status = a_night(told, recorded="already", closedGates="dataAge").decide(minutes=2).status
+    condition = status.condition(ConditionType.GATES_PASSED)
+    assert condition is not None
+    assert (condition.status, condition.message) == (False, f"dataAge: {told}")
+    assert status.summary["ledger"] == "Decided"
+
+
 def test_the_event_has_the_head_of_the_chain():
     """Once: it is what a forged chain is held against."""
     first = a_night().decide(minutes=2)

@@ -259,7 +259,8 @@ class LedgerResult(TypedDict, total=False):
     """Profit or loss of the day."""
     drawdown: float
     closedGates: str
-    """Names of the gates that let no order pass, or only sales, joined by ","; absent where all are open."""
+    """Names of the gates that let no order pass, or only sales, joined by ","; absent where all are open.
+    Of a day that was decided already, also dataAge, where no day has come since for too long."""
     missed: int
     """Trading days since the decision before of which none was made."""
     beyondPromise: bool

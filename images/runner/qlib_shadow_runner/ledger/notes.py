@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.ledger.entries import Decision
@@ -32,10 +33,15 @@ def of_nights(chain: Chain, day: date, quotes: Quotes, *, is_new: bool) -> list[
         notes.append(f"the rules are others than before; this is era {len(chain.rules) + 1} of the book")
     if chain.decisions:
         last = chain.decisions[-1].day
-        missed = quotes.calendar[quotes.index(last) + 1 : quotes.index(day)]
+        missed = [one for one in quotes.between(last, day) if one != day]
         if missed:
             days = f"{missed[0]} to {missed[-1]}" if len(missed) > 1 else str(missed[0])
             notes.append(f"no night decided from {last} to {day}: {len(missed)} missed ({days})")
+        entries = takewhile(lambda one: one.day >= last, reversed(chain.entries))
+        notes += [
+            f"the data has no trading day {gone} any more, which the book keeps with the prices of then"
+            for gone in sorted({one.day for one in entries if not quotes.has(one.day)})
+        ]
     return notes
 
 

@@ -53,6 +53,7 @@ def ledger_result(night: Night, recorded: Recorded) -> LedgerResult:
         return found
     before = max((one.day for one in chain.decisions if one.day < night.day), default=None)
     missed = sum(before is not None and before < one.day < night.day for one in chain.fills)
+    gates = [*(one["gate"] for one in closed(decision["gates"])), *recorded.closed_since]
     told = {
         "decision": decision["decision"],
         "late": decision["late"],
@@ -61,7 +62,7 @@ def ledger_result(night: Night, recorded: Recorded) -> LedgerResult:
         "nav": decision["account"]["nav"],
         "pnl": next((one.brief["pnl"] for one in chain.fills if str(one.day) == decision["day"]), None),
         "drawdown": decision["figures"].get("drawdown"),
-        "closedGates": ",".join(one["gate"] for one in closed(decision["gates"]))[:NAMES_MAX] or None,
+        "closedGates": ",".join(dict.fromkeys(gates))[:NAMES_MAX] or None,
         "missed": missed,
         "beyondPromise": record_of(days_of(one.brief for one in chain.entries)).is_beyond,
     }
