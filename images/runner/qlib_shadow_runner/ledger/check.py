@@ -9,14 +9,12 @@ import hashlib
 from datetime import date, datetime
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo
 
 from qlib_shadow_runner.contract.kinds import shown
-from qlib_shadow_runner.contract.spec.ledger import parts_of_deadline
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.account import Fill, Order
 from qlib_shadow_runner.ledger.chain import DECISION, Chain
-from qlib_shadow_runner.ledger.decide import Standing, next_trading_day, outcome, weigh
+from qlib_shadow_runner.ledger.decide import Standing, late_after, next_trading_day, outcome, weigh
 from qlib_shadow_runner.ledger.differences import differences
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, HALTS, encode
 from qlib_shadow_runner.ledger.gates import SYNTHETIC, Facts, RunFacts
@@ -25,7 +23,7 @@ from qlib_shadow_runner.ledger.plan import Plan, make_plan, only_sales
 from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.ledger.reconcile import STOPPED, due_after, settled_document
 from qlib_shadow_runner.ledger.restated import at_restated_prices
-from qlib_shadow_runner.ledger.sessions import Sessions, deadline
+from qlib_shadow_runner.ledger.sessions import DAY, Sessions
 from qlib_shadow_runner.ledger.sums import of_account, of_orders, of_trading_day
 
 if TYPE_CHECKING:
@@ -164,17 +162,22 @@ def _nav(document: Mapping[str, Any]) -> float:
 
 
 def _of_lateness(document: Mapping[str, Any], rules: Rules) -> Iterator[Difference]:
-    written = document["decideBefore"]
-    if rules.decide_before is None or written is None:
-        if written != rules.decide_before:
+    """Yield whether the deadline is that of a later day, and whether the decision was late.
+
+    Without `decideBefore` there may be none: that of synthetic data.
+    """
+    written, is_late = document["decideBefore"], False
+    if written is None:
+        if rules.decide_before is not None:
             yield "decideBefore", written, rules.decide_before
-        is_late = False
     else:
-        moment = datetime.fromisoformat(written)
-        deadline(rules.decide_before, moment.date())  # refuses an unknown time zone
-        there = moment.astimezone(ZoneInfo(parts_of_deadline(rules.decide_before)[2])).date()
-        if deadline(rules.decide_before, there) != moment or there.isoformat() <= document["day"]:
-            yield "decideBefore", written, f"{rules.decide_before} of a later day"
+        moment, sessions = datetime.fromisoformat(written), Sessions.of(rules.calendar)
+        days = [moment.date() + DAY * number for number in (-1, 0, 1)]
+        possible = [
+            late_after(rules, day, sessions, synthetic=False) for day in days if f"{day}" > document["day"]
+        ]
+        if moment not in possible:
+            yield "decideBefore", written, f"{rules.decide_before or 'the price'} of a later day"
         is_late = datetime.fromisoformat(document["recordedAt"]) > moment
     if document["late"] is not is_late:
         yield "late", document["late"], is_late
