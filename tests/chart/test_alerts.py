@@ -103,6 +103,11 @@ def book(name: str, value: float, **labels: str) -> Series:
     return series(f"ledger_{name}", (DAY, value), **{"series": "nightly", **labels})
 
 
+def tracking(value: float) -> list[Series]:
+    """Return a difference of a book from its backtest that is more than chance."""
+    return [book("beyond_tracking", 1), book("tracking", value)]
+
+
 def decided(days: float, **labels: str) -> Series:
     """Return the day that the book of the series has decided last."""
     return book("decided_timestamp_seconds", NOW - days * DAY, **labels)
@@ -124,6 +129,7 @@ RINGS: dict[str, tuple[str, *tuple[Series, ...]]] = {
     "two nights without a decision": ("LedgerNightLost", book("missed_days", 2)),
     "a paper account that has fallen far": ("LedgerDrawdown", book("drawdown", 0.21)),
     "a record that no backtest promised": ("LedgerBeyondPromise", book("beyond_promise", 1)),
+    "an account that has left its backtest": ("LedgerBeyondTracking", *tracking(-0.02)),
     "a run that waits for a look": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 301))),
     "a watch that hears nothing": (
         "OperatorStuck",
@@ -181,6 +187,7 @@ IS_SILENT: dict[str, tuple[str, *tuple[Series, ...]]] = {
     "a night after a night": ("LedgerNightLost", book("missed_days", 0)),
     "a paper account that has fallen a little": ("LedgerDrawdown", book("drawdown", 0.19)),
     "a record as promised": ("LedgerBeyondPromise", book("beyond_promise", 0)),
+    "an account that has left its backtest by little": ("LedgerBeyondTracking", *tracking(0.009)),
     "work as usual": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 2))),
     "a watch that was just heard": (
         "OperatorStuck",
@@ -214,6 +221,17 @@ def test_series_of_an_earlier_process_is_superseded(ask: FeatureRequest, alerts:
     assert answer["found"] == []
     [answer] = ask([before, same], alerts["NoSuccess"])
     assert [one["labels"] for one in answer["found"]] == [{"namespace": "research", "series": "nightly"}]
+
+
+def test_a_book_of_each_week_misses_the_days_between(ask: FeatureRequest, render: Render):
+    """Four trading days are then no alert, a missed week is one."""
+    [group] = render(metrics={"prometheusRule": {"enabled": True, "ledgerMissedDays": 4}})[RULE]["spec"][
+        "groups"
+    ]
+    [expression] = [one["expr"] for one in group["rules"] if one["alert"] == "QlibShadowLedgerNightLost"]
+    for missed, rings in ((4, 0), (5, 1)):
+        [answer] = ask([book("missed_days", missed)], expression)
+        assert len(answer["found"]) == rings
 
 
 def test_schedule_that_never_succeeded_is_named(ask: FeatureRequest, render: Render):

@@ -62,11 +62,12 @@ def test_a_closed_gate_is_on_the_resource(decision: str):
     """By name, with figure and limit; the run is complete all the same, and the Event is a warning."""
     decided = a_night(HELD, decision=decision, orders=0, closedGates="drift,halt").decide(minutes=2)
     condition = decided.status.condition(ConditionType.GATES_PASSED)
+    [event] = [one for one in decided.notes if one.reason == "LedgerRecorded"]
     assert condition is not None
     assert (condition.status, condition.reason) == (False, "GatesClosed")
     assert condition.message == f"drift, halt: {HELD}"
+    assert HELD in event.message
     assert decided.status.is_true(ConditionType.COMPLETE)
-    [event] = [one for one in decided.notes if one.reason == "LedgerRecorded"]
     assert event.warning
 
 

@@ -240,9 +240,12 @@ def _sentence(document: DayDocument, due: date, held_before: int) -> str:
     turnover = document["figures"]["turnover"]
     if turnover is not None and count:
         said += f" (turnover {percent(turnover)})"
-    reasons = [f"{one['gate']}: {one['sentence']}" for one in closed(document["gates"])][:SHOWN]
-    if reasons:
-        said += f"; {'; '.join(reasons)}"
+    return said + why_not_all(document)
+
+
+def why_not_all(document: DayDocument) -> str:
+    """Return why not all orders of a decision are filled: the closed gates, and that it is late."""
+    said = "".join(f"; {one['gate']}: {one['sentence']}" for one in closed(document["gates"])[:SHOWN])
     if document["late"]:
         said += f"; Late: recorded after {document['decideBefore']}, so that nothing of it is ever filled"
     return said

@@ -17,12 +17,13 @@ from qlib_shadow_runner.errors import from_os_error
 from qlib_shadow_runner.ledger.book import append, begin, remove_drafts, sync_book
 from qlib_shadow_runner.ledger.brought import Night
 from qlib_shadow_runner.ledger.chain import Chain, damaged
-from qlib_shadow_runner.ledger.decide import decide, written
+from qlib_shadow_runner.ledger.decide import decide, why_not_all, written
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, SCHEMA, BookDocument
 from qlib_shadow_runner.ledger.forms import misfit
 from qlib_shadow_runner.ledger.gates import DATA_AGE, Facts, ask, closed
 from qlib_shadow_runner.ledger.halts import halt_of, history
 from qlib_shadow_runner.ledger.lock import locked_book
+from qlib_shadow_runner.ledger.own import require_capital, require_own
 from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.ledger.reconcile import reconcile
 from qlib_shadow_runner.ledger.rules import Rules
@@ -153,17 +154,11 @@ class _Work:
         return chain
 
     def _book(self) -> BookDocument:
-        if self.night.capital is None:
-            refuse(
-                f"spec.ledger.capital: the book {self.name} begins, and neither is its capital given nor "
-                "its share in the portfolio file of the volume; give one of the two",
-                Reason.LEDGER_REFUSED,
-            )
         return BookDocument(
             schema=SCHEMA,
             book=self.name,
             namespace=self.night.namespace,
-            capital=float(self.night.capital),
+            capital=require_capital(self.name, self.night.capital),
             share=self.night.share,
             rules=self.night.rules.document(),
             createdBy=str(self.night.run.get("runId", "")),
@@ -175,18 +170,7 @@ class _Work:
         night = self.night
         if book["book"] != self.name:
             raise damaged(night.folder / BOOK_FILE, f"is that of the book {book['book']}")
-        if book["namespace"] != night.namespace:
-            refuse(
-                f"spec.ledger.book: the book {self.name} belongs to the namespace {book['namespace']}; name "
-                f"another one for {night.namespace}",
-                Reason.LEDGER_REFUSED,
-            )
-        if night.capital not in (None, book["capital"]) and night.share is None:
-            refuse(
-                f"spec.ledger.capital is {night.capital:,.2f}, and the book {self.name} has begun with "
-                f"{book['capital']:,.2f}; leave capital out or as it was, or name another book",
-                Reason.LEDGER_REFUSED,
-            )
+        require_own(self.name, book, night.namespace, night.capital, night.share)
 
     def _require_day(self) -> None:
         """Refuse data that does not have the day of the signals."""
@@ -247,7 +231,8 @@ class _Work:
                 f"this run has other rules than run {run.get('runId')} had for {day}; they count from the "
                 "next decision on"
             )
-        said = f"book {self.name}: the decision of {day} is recorded already, by run {run.get('runId')}"
+        by = f"by run {run.get('runId')}{why_not_all(document)}"
+        said = f"book {self.name}: the decision of {day} is recorded already, {by}"
         old = self._old_data()
         if old is not None:
             said += f"; {old['gate']}: {old['sentence']}"

@@ -125,6 +125,16 @@ def test_each_night_adds_the_trading_days_since_and_one_decision(market: SmallMa
     assert chain.book["capital"] == CAPITAL
 
 
+def test_a_recorded_night_says_again_why_it_was_held(market: SmallMarket, book: Path):
+    """Also a retry of the same run, whose first attempt recorded it and lost its message."""
+    market.record(book, market.days[0])
+    halt(book, "a strike", reducing=False, now=datetime(2026, 1, 2, tzinfo=UTC))
+    first = market.record(book, market.days[1])
+    reasons = first.sentence.partition("; ")[2]
+    assert "halt: " in reasons
+    assert market.record(book, market.days[1]).sentence.endswith(f"; {reasons}")
+
+
 def test_missed_nights_are_reconciled_and_no_decision_is_invented_for_them(market: SmallMarket, book: Path):
     """The orders of the last decision fill on the day after it, not on the night that comes."""
     market.record(book, market.days[0])

@@ -62,7 +62,7 @@ def test_a_feed_that_has_stopped_is_said_each_night_and_changes_no_record(market
     for weekday, is_old in ((6, False), (9, True)):
         night = market.night(book, day, clock=evening(date(2026, 3, weekday)))
         again = record_night(night, market.dataset(day))
-        result = ledger_result(night, again)
+        result = ledger_result(night, again, {})
         assert (again.new, result["recorded"], result["decision"]) == (False, "already", "Decided")
         assert again.closed_since == (("dataAge",) if is_old else ())
         assert result.get("closedGates") == ("dataAge" if is_old else None)
@@ -91,7 +91,7 @@ def test_a_gate_that_held_the_day_already_is_named_once(market: SmallMarket, boo
     late = evening(date(2026, 6, 1))
     market.record(book, market.days[0], clock=late if held else evening(market.days[0]))
     night = market.night(book, market.days[0], clock=late)
-    result = ledger_result(night, record_night(night, market.dataset(market.days[0])))
+    result = ledger_result(night, record_night(night, market.dataset(market.days[0])), {})
     assert (result["decision"], result["closedGates"]) == ("Held" if held else "Decided", "dataAge")
 
 
