@@ -12,7 +12,7 @@ from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.documents import list_document
 from qlib_shadow_runner.ledger.entries import PORTFOLIO_FILE
 from qlib_shadow_runner.ledger.overview import State, overview, when
-from qlib_shadow_runner.ledger.portfolio import read_portfolio, total_of
+from qlib_shadow_runner.ledger.portfolio import read_portfolio, totals_of
 from qlib_shadow_runner.printing import NOTHING, print_error, print_json, print_line, print_lines, print_table
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.cli.ledger_command import Asked
     from qlib_shadow_runner.ledger.overview import Overview
-    from qlib_shadow_runner.ledger.portfolio import Portfolio
+    from qlib_shadow_runner.ledger.portfolio import Portfolio, Total, Totals
 
 HEADS: Final = ("BOOK", "STATE", "DAY", "NAV", "P&L", "RETURN", "DRAWDOWN", "CLOSED")
 NUMBERS: Final = frozenset(range(HEADS.index("NAV"), len(HEADS)))
@@ -49,27 +49,33 @@ def overview_of(folder: Path) -> Overview:
 def _list(asked: Asked) -> int:
     ledgers = asked.ledgers
     found = [overview(ledgers / name) for name in known_books(ledgers)]
-    total = total_of(found)
+    totals = totals_of(found)
     if asked.as_json:
-        print_json(list_document(found, total.document()))
+        print_json(list_document(found, totals.document()))
         return ExitCode.DONE
     if not found:
         print_line(f"there are no books in {asked.data}; a run with spec.ledger begins one")
         return ExitCode.DONE
     rows = [_row(one) for one in found]
-    if len(found) - total.damaged > 1:
-        rows.append(
+    if len(found) - totals.damaged > 1:
+        rows += [
             (
-                *("all", "", "", money(total.nav, 0), gain(total.pnl, 0)),
-                *(change(total.nav / total.capital - 1 if total.capital else None), "", ""),
+                *(_all(total, totals), "", "", money(total.nav, 0), gain(total.pnl, 0)),
+                *(change(total.since_start), "", ""),
             )
-        )
+            for total in totals.regions
+        ]
     print_table([HEADS, *rows], NUMBERS)
     for one in found:
         if said := _in_the_list(one):
             print_lines(paragraph(f"{one.book}: ", said))
     _note_wrong_portfolio(ledgers)
     return ExitCode.DONE
+
+
+def _all(total: Total, totals: Totals) -> str:
+    """Return how a row of sums is named: with its region where there are several, whose money has no sum."""
+    return "all" if len(totals.regions) == 1 else f"all {total.region}"
 
 
 def _row(one: Overview) -> Sequence[str]:
@@ -196,7 +202,7 @@ def _show_portfolio(asked: Asked) -> int:
             f"there is no {ledgers / PORTFOLIO_FILE}; each book has the capital of its spec.ledger.capital",
         )
     began = {name: overview(ledgers / name) for name in known_books(ledgers)}
-    total = total_of(began.values())
+    totals = totals_of(began.values())
     if asked.as_json:
         print_json(
             {
@@ -204,7 +210,7 @@ def _show_portfolio(asked: Asked) -> int:
                 "shares": dict(portfolio.shares),
                 "unshared": _unshared(portfolio),
                 "books": {name: one.document() for name, one in began.items()},
-                "total": total.document(),
+                "total": totals.document(),
             }
         )
         return ExitCode.DONE
@@ -212,7 +218,10 @@ def _show_portfolio(asked: Asked) -> int:
     rows = [_share_row(name, portfolio, began.get(name)) for name in names]
     left = _unshared(portfolio)
     rows.append(("unshared", share(left), money(left * portfolio.capital, 0), "", "", ""))
-    rows.append(("all", "", money(portfolio.capital, 0), money(total.capital, 0), money(total.nav, 0), ""))
+    rows += [
+        (_all(total, totals), "", "", money(total.capital, 0), money(total.nav, 0), "")
+        for total in totals.regions
+    ]
     print_table([SHARES, *rows], {1, 2, 3, 4})
     return ExitCode.DONE
 

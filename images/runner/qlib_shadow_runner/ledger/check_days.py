@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def differences_of_day(before: Chain, entry: Entry, known: Known) -> Iterator[Difference]:
     """Yield what does not follow."""
     document, last = entry.document, before.entries[-1]
-    due = due_after(last, before.decisions[-1])
+    due = due_after(before)
     if document["decision"] != due.decision:
         yield Difference("decision", document["decision"], due.decision)
     yield from told(of_trading_day(document, last.account, due.orders, before.rules[-1].costs))

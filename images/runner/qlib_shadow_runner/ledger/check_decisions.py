@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo
 
-from qlib_shadow_runner.contract.spec.ledger import parts_of_deadline
 from qlib_shadow_runner.ledger.account import Order
 from qlib_shadow_runner.ledger.chain import Chain
-from qlib_shadow_runner.ledger.decide import Standing, next_trading_day, outcome, weigh
+from qlib_shadow_runner.ledger.decide import Standing, late_after, next_trading_day, outcome, weigh
 from qlib_shadow_runner.ledger.differences import differences
 from qlib_shadow_runner.ledger.evidence import Difference, is_rescaled, told, worth
 from qlib_shadow_runner.ledger.gates import NO_HALT, SYNTHETIC, Facts, RunFacts
 from qlib_shadow_runner.ledger.plan import Plan, make_plan, only_sales
 from qlib_shadow_runner.ledger.recorded_prices import plan_at_recorded_prices
 from qlib_shadow_runner.ledger.restated import at_restated_prices
-from qlib_shadow_runner.ledger.sessions import DAY, SATURDAY, Sessions, deadline
+from qlib_shadow_runner.ledger.sessions import DAY, SATURDAY, Sessions
 from qlib_shadow_runner.ledger.sums import of_account, of_orders
 
 if TYPE_CHECKING:
@@ -103,20 +101,25 @@ def _of_lateness(
     """Yield whether the deadline is that of the day of the fill, and whether the decision was late."""
     document, written = entry.document, entry.document["decideBefore"]
     is_late = False
-    if rules.decide_before is None or written is None:
-        if written != rules.decide_before:
+    if written is None:
+        if rules.decide_before is not None:
             yield Difference("decideBefore", written, rules.decide_before)
     else:
-        moment = datetime.fromisoformat(written)
-        deadline(rules.decide_before, moment.date())  # refuses an unknown time zone
-        there = moment.astimezone(ZoneInfo(parts_of_deadline(rules.decide_before)[2])).date()
+        moment, sessions = datetime.fromisoformat(written), Sessions.of(rules.calendar)
+
+        def ends(day: date) -> datetime | None:
+            return late_after(rules, day, sessions, synthetic=False)
+
         days = _fill_days(entry, following, rules, exact)
-        if deadline(rules.decide_before, there) != moment:
-            yield Difference("decideBefore", written, rules.decide_before)
+        near = [moment.date() + DAY * number for number in (-1, 0, 1)]
+        there = next((day for day in near if ends(day) == moment), None)
+        if there is None:
+            yield Difference("decideBefore", written, rules.decide_before or "the moment of a price")
         elif there not in days:
             # A session that was known then, and did not take place.
             is_calendar = entry.day < there < min(days) and there.weekday() < SATURDAY
-            yield Difference("decideBefore", written, f"{rules.decide_before} of {min(days)}", is_calendar)
+            wanted = f"{rules.decide_before or 'the price'} of {min(days)}"
+            yield Difference("decideBefore", written, wanted, is_calendar)
         is_late = datetime.fromisoformat(document["recordedAt"]) > moment
     if document["late"] is not is_late:
         yield Difference("late", document["late"], is_late)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from qlib_shadow_runner.contract.strict_json import finite
+from qlib_shadow_runner.ledger import notes
 from qlib_shadow_runner.ledger.account import Account
 from qlib_shadow_runner.ledger.chain import DECISION
 from qlib_shadow_runner.ledger.entries import SCHEMA, DayDocument, Decision
@@ -50,6 +51,7 @@ class Standing:
     peak_since: date
     drawdown: float | None
     day_return: float | None
+    """Of the worst trading day since the last decision; days without one cannot hide a loss."""
 
     @classmethod
     def of(cls, chain: Chain, day: date, resets: Iterable[date]) -> Standing:
@@ -65,7 +67,8 @@ class Standing:
         navs = [one.nav for one in chain.entries if one.day >= since]
         peak = max(navs)
         drawdown = 1 - navs[-1] / peak if peak > 0 else None
-        return cls(last.account, since, drawdown, last.brief["dayReturn"])
+        returns = [one.brief["dayReturn"] for one in chain.fills if one.day > chain.decisions[-1].day]
+        return cls(last.account, since, drawdown, min(returns, default=None))
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,20 @@ def next_trading_day(day: date, quotes: Quotes, sessions: Sessions) -> date:
     """Return the day on which the orders of a day are due: the data's next one, or the next session."""
     following = quotes.calendar[quotes.index(day) + 1 :][:1]
     return following[0] if following else sessions.next_session(day)
+
+
+def late_after(rules: Rules, due: date, sessions: Sessions, *, synthetic: bool) -> datetime | None:
+    """Return the moment after which a decision whose orders are due on a day is Late.
+
+    Without `decideBefore` it is that of the price at which they fill: who knows it decides with hindsight.
+    Days of synthetic data are no days of an exchange, so that it is asked of none of them.
+    """
+    if rules.decide_before is not None:
+        return deadline(rules.decide_before, due)
+    if synthetic:
+        return None
+    opens, closes = sessions.span(due)
+    return opens if rules.fill_at == "open" else closes
 
 
 def planned(
@@ -144,9 +161,11 @@ def decide(
     account = standing.account
     weighed = weigh(facts, rules, lambda sales: planned(account, night, quotes, sessions, sales=sales))
     due = next_trading_day(day, quotes, sessions)
-    before = deadline(rules.decide_before, due) if rules.decide_before else None
+    before = late_after(rules, due, sessions, synthetic=night.facts.synthetic)
     is_late = before is not None and now > before
     is_new = chain.rules[-1] != rules
+    planned_orders = weighed.plan.orders if weighed.plan and weighed.decision is not Decision.HELD else ()
+    priced = {name: held.priced for name, held in account.holdings.items()}
     document = DayDocument(
         schema=SCHEMA,
         kind=DECISION,
@@ -163,13 +182,18 @@ def decide(
         decision=str(weighed.decision),
         gates=weighed.answers,
         scores=dict(night.scores),
-        expected=dict(night.expected),
+        expected={name: one for name, one in night.expected.items() if math.isfinite(one)},
         **outcome(weighed, standing),
         promise=dict(night.promise),
-        notes=[*(weighed.plan.notes if weighed.plan else ()), *_notes(chain, day, quotes, is_new=is_new)],
+        notes=[
+            *(weighed.plan.notes if weighed.plan else ()),
+            *notes.of_nights(chain, day, quotes, is_new=is_new),
+            *notes.of_holdings(chain, account, planned_orders, rules),
+        ],
     )
     cast_document: Any = finite(document)
-    return Decided(cast_document, _sentence(cast_document, due))
+    said = [_sentence(cast_document, due, notes.held_nights(chain)), *notes.without_price(chain, priced)]
+    return Decided(cast_document, "; ".join(said))
 
 
 class Outcome(TypedDict):
@@ -205,32 +229,14 @@ def written(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _notes(chain: Chain, day: date, quotes: Quotes, *, is_new: bool) -> list[str]:
-    """Return what the decision says of the nights before it."""
-    notes = []
-    if is_new:
-        notes.append(f"the rules are others than before; this is era {len(chain.rules) + 1} of the book")
-    if chain.decisions:
-        last = chain.decisions[-1].day
-        missed = [one for one in quotes.between(last, day) if one != day]
-        if missed:
-            days = f"{missed[0]} to {missed[-1]}" if len(missed) > 1 else str(missed[0])
-            notes.append(f"no night decided from {last} to {day}: {len(missed)} missed ({days})")
-        entries = takewhile(lambda one: one.day >= last, reversed(chain.entries))
-        notes += [
-            f"the data has no trading day {gone} any more, which the book keeps with the prices of then"
-            for gone in sorted({one.day for one in entries if not quotes.has(one.day)})
-        ]
-    return notes
-
-
-def _sentence(document: DayDocument, due: date) -> str:
+def _sentence(document: DayDocument, due: date, held_before: int) -> str:
     """Return what was decided, for the run's message."""
     day, count = document["day"], len(document["orders"])
+    held = notes.for_nights(held_before + 1)
     said = {
         Decision.DECIDED: f"decided {count} orders on {day}, due on {due}",
         Decision.REDUCING: f"REDUCING on {day}: {count} sales, due on {due}",
-        Decision.HELD: f"HELD on {day}, positions stay",
+        Decision.HELD: f"HELD on {day}{f' ({held})' if held else ''}, positions stay",
     }[Decision(document["decision"])]
     turnover = document["figures"]["turnover"]
     if turnover is not None and count:

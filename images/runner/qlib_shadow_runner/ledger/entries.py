@@ -108,8 +108,9 @@ class DayDocument(TypedDict):
     account: dict[str, Any]
     """Cash, nav and positions at the close of the day (account.Account.document)."""
     figures: dict[str, float | None]
-    """turnover, gross, names, maxWeight and participation that the orders would lead to; drawdown and
-    dayReturn, of which limits are asked as well. None is not known, or, after a Held decision, not asked."""
+    """turnover, gross, names, maxWeight (of what is bought) and participation that the orders would lead to;
+    drawdown and dayReturn (of the worst day since the last decision), of which limits are asked as well. None
+    is not known, or, after a Held decision, not asked."""
     peakSince: str
     """The day from which the peak counts: the book's first, or the last one before the latest resume."""
     promise: dict[str, float | None]

@@ -36,21 +36,34 @@ def weights_after(account: Account, orders: Iterable[Order]) -> dict[str, float]
 
 
 def figures_of(
-    account: Account, orders: Iterable[Order], volumes: Mapping[str, float]
+    account: Account, orders: Iterable[Order], volumes: Mapping[str, float], most: float | None = None
 ) -> dict[str, float | None]:
     """Return turnover, gross, names, maxWeight and participation; None where there is no figure.
 
-    Participation is the largest share that an order has of its instrument's volume of the day; instruments
-    whose volume is not known are left out of it.
+    maxWeight is the largest weight of what is bought: a holding that has grown by itself exceeds no limit.
+    Participation is the largest share that an order has of its instrument's volume of the day. Where a volume
+    is not known it is not known either, unless an order exceeds the `most` that is allowed in any case.
     """
     orders, nav = list(orders), account.value
     after = weights_after(account, orders)
-    shares = [order.amount / volumes[order.instrument] for order in orders if order.instrument in volumes]
+    bought = [after.get(order.instrument, 0.0) for order in orders if order.side == BUY]
     traded = math.fsum(order.amount * order.price for order in orders)
     return {
         "turnover": traded / nav if nav > 0 else None,
         "gross": math.fsum(after.values()) if nav > 0 else None,
         "names": float(len(after)),
-        "maxWeight": max(after.values(), default=0.0),
-        "participation": max(shares, default=None if orders else 0.0),
+        "maxWeight": max(bought, default=0.0),
+        "participation": _participation(orders, volumes, math.inf if most is None else most),
     }
+
+
+def _participation(orders: Iterable[Order], volumes: Mapping[str, float], most: float) -> float | None:
+    shares, unknown = [], False
+    for order in orders:
+        volume = volumes.get(order.instrument)
+        if volume is None:
+            unknown = True
+        else:
+            shares.append(order.amount / volume)
+    found = max(shares, default=0.0)
+    return None if unknown and found <= most else found

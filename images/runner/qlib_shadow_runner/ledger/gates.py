@@ -65,6 +65,7 @@ class Facts:
     drawdown: float | None = None
     """The loss since the peak, as a share of it: 0.1 is ten percent."""
     day_return: float | None = None
+    """Of the worst day since the last decision."""
     holds: bool = False
     """Whether the account holds anything."""
     only_sales: bool = False
@@ -144,6 +145,11 @@ def _live_ic(run: RunFacts) -> str:
     if run.live_ic_figure is None:
         return ""
     return f"{'so far it is' if run.live_ic == 'unknown' else 'it is'} {run.live_ic_figure:.4f}"
+
+
+def _unless_sales(limit: Callable[[Rules, Facts], Figure]) -> Callable[[Rules, Facts], Figure]:
+    """Return a limit that is not asked of sales alone: none keeps a book from becoming smaller."""
+    return lambda rules, facts: None if facts.only_sales else limit(rules, facts)
 
 
 GATES: Final = (
@@ -239,14 +245,14 @@ GATES: Final = (
         limit=lambda rules, _facts: rules.gates.max_daily_loss,
         figure=lambda facts: None if facts.day_return is None else max(0.0, -facts.day_return),
         passes=_at_most,
-        says=_shares("of the account lost on the day"),
+        says=_shares("of the account lost on the worst day since the last decision"),
         not_known="no day is reconciled yet, which passes",
         failed=Verdict.REDUCE,
     ),
     Gate(
         "turnover",
         # A book that begins has to buy everything once.
-        limit=lambda rules, facts: rules.limits.max_turnover if facts.holds else None,
+        limit=_unless_sales(lambda rules, facts: rules.limits.max_turnover if facts.holds else None),
         figure=_of_plan("turnover"),
         passes=_at_most,
         says=_shares("would be bought and sold"),
@@ -256,18 +262,17 @@ GATES: Final = (
     ),
     Gate(
         "weight",
-        # Sales alone may leave one instrument with more of a smaller account; they are to go on.
-        limit=lambda rules, facts: None if facts.only_sales else rules.limits.max_weight,
+        limit=_unless_sales(lambda rules, _facts: rules.limits.max_weight),
         figure=_of_plan("maxWeight"),
         passes=_at_most,
-        says=_shares("of the account would be in one instrument"),
+        says=_shares("of the account would be in an instrument that is bought"),
         unknown=Verdict.CLOSED,
         not_known="the largest weight is not known",
         of_plan=True,
     ),
     Gate(
         "gross",
-        limit=lambda rules, facts: None if facts.only_sales else rules.limits.max_gross,
+        limit=_unless_sales(lambda rules, _facts: rules.limits.max_gross),
         figure=_of_plan("gross"),
         passes=_at_most,
         says=_shares("of the account would be in instruments"),
@@ -277,7 +282,7 @@ GATES: Final = (
     ),
     Gate(
         "names",
-        limit=lambda rules, facts: None if facts.only_sales else rules.limits.min_names,
+        limit=_unless_sales(lambda rules, _facts: rules.limits.min_names),
         figure=_of_plan("names"),
         passes=_at_least,
         says=lambda figure, limit: f"{in_digits(figure, 0)} instruments held then, at least {limit} needed",
@@ -287,12 +292,11 @@ GATES: Final = (
     ),
     Gate(
         "participation",
-        limit=lambda rules, _facts: rules.limits.max_participation,
+        limit=_unless_sales(lambda rules, _facts: rules.limits.max_participation),
         figure=_of_plan("participation"),
         passes=_at_most,
         says=_shares("of an instrument's volume of the day would be traded"),
-        unknown=Verdict.CLOSED,
-        not_known="the volume of an instrument is not known",
+        not_known="the volume of an instrument is not known, which passes",
         of_plan=True,
     ),
 )

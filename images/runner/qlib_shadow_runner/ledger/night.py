@@ -6,6 +6,7 @@ for it. Everything follows from the chain, the night's facts, the prices, the ki
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,13 @@ def record_night(night: Night, dataset: Dataset) -> Recorded:
             Reason.LEDGER_REFUSED,
         )
     sessions = Sessions.of(night.rules.calendar)
+    strange = [name for name, score in night.scores.items() if not math.isfinite(score)]
+    if strange:
+        refuse(
+            f"the signals of {night.day} have scores that are no finite numbers, such as that of "
+            f"{strange[0]}; make the signals again",
+            Reason.LEDGER_REFUSED,
+        )
     if night.rules.decide_before is not None:
         deadline(night.rules.decide_before, night.day)  # an unknown time zone is refused before anything else
     try:

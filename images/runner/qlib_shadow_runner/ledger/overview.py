@@ -15,6 +15,7 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger import halts
 from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, CHAIN
+from qlib_shadow_runner.ledger.notes import held_nights, without_price
 from qlib_shadow_runner.ledger.record import Day, Record, days_of, drawdown_of, record_of
 from qlib_shadow_runner.ledger.states import Gate, State, are_of_a_halt, sentence_of, state_of, when
 from qlib_shadow_runner.storage.untrusted import is_folder, names_in, status_of, why_unreadable
@@ -75,6 +76,10 @@ class Overview:
     gates: tuple[Gate, ...] = ()
     decisions: Mapping[str, str] = field(default_factory=dict)
     """What was decided on each day: Decided, Held or Reducing."""
+    held_nights: int = 0
+    """How many of the last decisions in a row were Held."""
+    unpriced: tuple[str, ...] = ()
+    """Sentences: which holdings have had no price, and since when."""
     late_days: tuple[str, ...] = ()
     missed_days: tuple[str, ...] = ()
     """Trading days between the first and the last decision for which nothing was decided."""
@@ -137,6 +142,8 @@ class Overview:
             "costs": self.costs,
             "gates": [vars(gate) for gate in self.gates],
             "closedGates": [gate.name for gate in self.closed],
+            "heldNights": self.held_nights,
+            "unpriced": list(self.unpriced),
             "lateDays": list(self.late_days),
             "missedDays": list(self.missed_days),
             "halt": self.halt,
@@ -222,11 +229,13 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
     since = max([*resets, last["peakSince"] if last else ""])
     peak, drawdown = drawdown_of(_navs_since(briefs, since))
     gates = tuple(_gate(one) for one in (last or {}).get("gates", ()))
-    state = state_of(halt, last)
+    state, held = state_of(halt, last), held_nights(chain)
+    positions = account["positions"] if account else []
+    unpriced = tuple(without_price(chain, {one["instrument"]: one["priced"] for one in positions}))
     return Overview(
         book=chain.book["book"],
         state=state,
-        sentence=sentence_of(state, halt, last, gates),
+        sentence="; ".join([sentence_of(state, halt, last, gates, held), *unpriced]),
         namespace=chain.book["namespace"],
         capital=chain.book["capital"],
         share=chain.book["share"],
@@ -252,6 +261,8 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
         costs=sum(day.costs for day in days),
         gates=gates,
         decisions={one["day"]: one["decision"] for one in decisions},
+        held_nights=held,
+        unpriced=unpriced,
         late_days=tuple(one["day"] for one in decisions if one["late"]),
         missed_days=_missed(days, decisions),
         halt=halt,

@@ -46,6 +46,8 @@ class Plan:
     """The account that was decided upon."""
     volumes: Mapping[str, float] = field(default_factory=dict, repr=False)
     """The day's volume of each instrument that is traded, where it is known."""
+    most: float | None = field(default=None, repr=False)
+    """The most of a volume that is allowed."""
 
 
 class Price(NamedTuple):
@@ -93,7 +95,7 @@ def only_sales(plan: Plan) -> Plan:
         plan,
         targets=weights_after(plan.account, orders),
         orders=orders,
-        figures=figures_of(plan.account, orders, plan.volumes),
+        figures=figures_of(plan.account, orders, plan.volumes, plan.most),
     )
 
 
@@ -166,12 +168,13 @@ class _Maker:
         orders = tuple(orders)
         found = {one.instrument: self.quotes.get("volume", one.instrument, self.index) for one in orders}
         volumes = {name: volume for name, volume in found.items() if volume > 0}
-        figures = figures_of(self.account, orders, volumes)
-        unknown = found.keys() - volumes.keys() if self.rules.limits.max_participation is not None else ()
+        most = self.rules.limits.max_participation
+        figures = figures_of(self.account, orders, volumes, most)
+        unknown = found.keys() - volumes.keys() if most is not None else ()
         told = [
             f"{name}: its volume is not known; no participation is asked of it." for name in sorted(unknown)
         ]
-        return Plan(dict(targets), orders, figures, (*notes, *told), self.account, volumes)
+        return Plan(dict(targets), orders, figures, (*notes, *told), self.account, volumes, most)
 
     def price(self, name: str) -> Price:
         """Return the price by which an instrument is decided upon: 0 where it never had one."""

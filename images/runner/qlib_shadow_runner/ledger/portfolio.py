@@ -13,15 +13,18 @@ from qlib_shadow_runner.contract.spec.ledger import BOOK, BOOK_NAME
 from qlib_shadow_runner.contract.strict_json import parse_json
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, PORTFOLIO_FILE
+from qlib_shadow_runner.ledger.rules import Rules
 from qlib_shadow_runner.storage.untrusted import DOCUMENT, fault_of, is_file, read_file
 from qlib_shadow_runner.texts import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from qlib_shadow_runner.ledger.overview import Overview
 
+DEFAULT_REGION: Final = Rules.region
+"""Of rules that do not name theirs."""
 CAPITAL: Final = "capital"
 SHARES: Final = "shares"
 EXAMPLE: Final = '{"capital": 1000000, "shares": {"us-shadow": 0.6}}'
@@ -45,10 +48,10 @@ class Portfolio:
 
 @dataclass(frozen=True)
 class Total:
-    """The sums over books that can be read."""
+    """The sums over the books of one region that can be read: money of several has no sum."""
 
+    region: str
     books: int
-    damaged: int
     capital: float
     nav: float
     gross: float
@@ -60,17 +63,36 @@ class Total:
         """Return the share of the value that is in instruments."""
         return self.gross / self.nav if self.nav > 0 else None
 
+    @property
+    def since_start(self) -> float | None:
+        """Return the return on the capital."""
+        return self.nav / self.capital - 1 if self.capital else None
+
     def document(self) -> dict[str, Any]:
         """Return the sums as JSON."""
         return {
+            "region": self.region,
             "books": self.books,
-            "damaged": self.damaged,
             "capital": self.capital,
             "nav": self.nav,
             "pnl": self.pnl,
             "gross": self.gross,
             "grossShare": self.gross_share,
         }
+
+
+@dataclass(frozen=True)
+class Totals:
+    """All books: those that can be read are summed by region, the others are counted."""
+
+    books: int
+    damaged: int
+    regions: tuple[Total, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return the sums as JSON."""
+        regions = [one.document() for one in self.regions]
+        return {"books": self.books, "damaged": self.damaged, "regions": regions}
 
 
 def read_portfolio(ledgers: Path) -> Portfolio | None:
@@ -112,14 +134,22 @@ def capital_of(ledgers: Path, book: str) -> tuple[float | None, float | None]:
     return (None, None) if portfolio is None or capital is None else (capital, portfolio.shares[book])
 
 
-def total_of(overviews: Iterable[Overview]) -> Total:
+def totals_of(overviews: Iterable[Overview]) -> Totals:
     """Return the sums over books; damaged ones are counted and not summed."""
     every = list(overviews)
     known = [one for one in every if not one.is_damaged]
+    by_region: dict[str, list[Overview]] = {}
+    for one in known:
+        by_region.setdefault(str((one.rules or {}).get("region", DEFAULT_REGION)), []).append(one)
+    regions = tuple(_total(region, of_region) for region, of_region in sorted(by_region.items()))
+    return Totals(len(every), len(every) - len(known), regions)
+
+
+def _total(region: str, known: Sequence[Overview]) -> Total:
     pnls = [one.pnl for one in known if one.pnl is not None]
     return Total(
-        books=len(every),
-        damaged=len(every) - len(known),
+        region=region,
+        books=len(known),
         capital=sum(one.capital or 0.0 for one in known),
         nav=sum(one.nav or 0.0 for one in known),
         gross=sum(one.gross or 0.0 for one in known),

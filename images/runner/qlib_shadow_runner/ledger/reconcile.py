@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.ledger.account import Fill, Order
 from qlib_shadow_runner.ledger.chain import DECISION, RECONCILED
-from qlib_shadow_runner.ledger.entries import SCHEMA, FillDocument
+from qlib_shadow_runner.ledger.entries import SCHEMA, Decision, FillDocument
 from qlib_shadow_runner.ledger.halts import HALTED, state_at
 from qlib_shadow_runner.ledger.settle import settle_day
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from datetime import date
 
     from qlib_shadow_runner.ledger.chain import Chain
-    from qlib_shadow_runner.ledger.entry import Entry
     from qlib_shadow_runner.ledger.halts import Halt
     from qlib_shadow_runner.ledger.quotes import Quotes
     from qlib_shadow_runner.ledger.sessions import Sessions
@@ -35,14 +34,20 @@ class Due:
     orders: tuple[Order, ...]
 
 
-def due_after(last: Entry, decision: Entry) -> Due:
-    """Return what is due on the trading day after the chain's last entry; a Late decision's orders never."""
-    if last.kind == DECISION:
-        written = [] if last.document["late"] else last.document["orders"]
+def due_after(chain: Chain) -> Due:
+    """Return what is due on the trading day after the chain's last entry.
+
+    That are the orders of its decision, or those that are carried until there is another one: a Held night
+    decides nothing, and leaves them due. A Late decision's orders never are.
+    """
+    last = chain.entries[-1]
+    if last.kind == DECISION and last.brief["decision"] != Decision.HELD:
+        written = [] if last.brief["late"] else last.document["orders"]
     else:
-        written = last.document["carried"]
+        written = chain.fills[-1].document["carried"] if chain.fills else []
     orders = tuple(map(Order.read, written))
-    return Due(decision.day.isoformat() if orders else None, orders)
+    decided = (one for one in reversed(chain.decisions) if one.brief["decision"] != Decision.HELD)
+    return Due(next(decided).day.isoformat() if orders else None, orders)
 
 
 def reconcile(
@@ -56,8 +61,7 @@ def reconcile(
     sessions: Sessions,
 ) -> FillDocument:
     """Return the entry of a trading day, which is the one after the chain's last entry."""
-    last, rules = chain.entries[-1], chain.rules[-1]
-    due = due_after(last, chain.decisions[-1])
+    rules, due = chain.rules[-1], due_after(chain)
     stopped: tuple[Fill, ...] = ()
     if due.orders and halts:
         opens, closes = sessions.span(day)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.ledger import halts
 from qlib_shadow_runner.ledger.entries import Decision, Verdict
+from qlib_shadow_runner.ledger.notes import for_nights
 from qlib_shadow_runner.runs import values
 
 if TYPE_CHECKING:
@@ -75,8 +76,9 @@ def sentence_of(
     halt: Mapping[str, Any] | None,
     last: Mapping[str, Any] | None,
     gates: Sequence[Gate],
+    held: int,
 ) -> str:
-    """Return what the state means, with the reasons."""
+    """Return what the state means, with the reasons; `held` counts the nights in a row that were held."""
     if halt is not None:
         what = "only sales are recorded" if state is State.REDUCING else "no orders are recorded"
         return f"{what} since {when(halt['at'])}: {halt['why'] or 'no reason is given'}"
@@ -93,6 +95,6 @@ def sentence_of(
         said = {
             Decision.DECIDED: f"{orders} recorded",
             Decision.REDUCING: f"{orders}, only sales: {why}",
-            Decision.HELD: f"positions stay: {why}",
+            Decision.HELD: ", ".join([*filter(None, [for_nights(held)]), f"positions stay: {why}"]),
         }[decision]
     return f"{said}; recorded too late" if last["late"] else said

@@ -23,7 +23,7 @@ from qlib_shadow_runner.ledger.documents import (
     trend_document,
     verification_document,
 )
-from qlib_shadow_runner.ledger.portfolio import total_of
+from qlib_shadow_runner.ledger.portfolio import totals_of
 from qlib_shadow_runner.texts import one_line
 from qlib_shadow_runner.ui.own_command import BusyError
 
@@ -88,7 +88,7 @@ class BooksApi:
         """Return all books with the sums over them."""
         del request
         overviews = self.table.overviews()
-        return list_document(overviews, total_of(overviews).document())
+        return list_document(overviews, totals_of(overviews).document())
 
     @_answered()
     def show(self, request: Request) -> Any:

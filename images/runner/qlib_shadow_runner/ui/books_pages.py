@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from qlib_shadow_runner.contract.spec import run_id_fault
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.documents import MEANS
-from qlib_shadow_runner.ledger.portfolio import Portfolio, read_portfolio, total_of
+from qlib_shadow_runner.ledger.portfolio import Portfolio, read_portfolio, totals_of
 from qlib_shadow_runner.report.book.page import book_body, book_page, gain, money, tone_of
 from qlib_shadow_runner.report.formats import signed, tone
 from qlib_shadow_runner.runs.listing import artifacts_root
@@ -54,7 +54,7 @@ class BooksPages:
                 here="books",
                 volume=self.table.volume.mount,
                 books=overviews,
-                total=total_of(overviews),
+                totals=totals_of(overviews),
                 portfolio=portfolio,
                 known={one.book: one for one in overviews},
                 faults=[ended(one) for one in (self.table.fault, fault) if one],

@@ -175,13 +175,15 @@ def test_a_decision_after_its_deadline_is_late_and_never_filled(market: SmallMar
     assert verify_book(book, market.dataset(market.days[2])) == []
 
 
-def test_without_a_deadline_no_decision_is_late(market: SmallMarket, book: Path):
-    """Years may pass."""
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_years_later_only_synthetic_days_are_decided_in_time(
+    market: SmallMarket, book: Path, *, synthetic: bool
+):
+    """Without a deadline as well: the prices of real ones are known."""
     years_later = datetime(2031, 1, 1, tzinfo=UTC)
+    night = {"facts": replace(GOOD, synthetic=synthetic), "clock": lambda: years_later}
     rules = replace(RULES, gates=replace(RULES.gates, max_data_age_days=None))
-    assert (
-        market.record(book, market.days[0], rules=rules, clock=lambda: years_later).decision["late"] is False
-    )
+    assert market.record(book, market.days[0], rules=rules, **night).decision["late"] is not synthetic
 
 
 def test_other_rules_begin_an_era_that_the_decision_records(market: SmallMarket, book: Path):

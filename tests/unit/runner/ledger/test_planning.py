@@ -84,11 +84,13 @@ def test_purchases_are_estimated_and_sized_on_their_day(quotes: Quotes) -> None:
 
 
 def test_volume_that_is_not_known_is_told_where_it_is_asked_for(quotes: Quotes) -> None:
-    """The limit cannot be asked of CCC, and says nothing of it."""
+    """Then the largest share is not known, unless another order exceeds the limit in any case."""
     start = account(1000, CCC=held(5, 40))
     asked = plan(start, quotes, rules(targets={"topk": 1}, limits=Limits(max_participation=0.5)))
     assert asked.notes == ("CCC: its volume is not known; no participation is asked of it.",)
-    assert asked.figures["participation"] == pytest.approx(0.114)
+    assert asked.figures["participation"] is None
+    low = plan(start, quotes, rules(targets={"topk": 1}, limits=Limits(max_participation=0.1)))
+    assert low.figures["participation"] == pytest.approx(0.114)
     assert plan(start, quotes, rules(targets={"topk": 1})).notes == ()
 
 
@@ -164,7 +166,7 @@ def test_only_sales_keeps_no_purchase(quotes: Quotes) -> None:
     assert [(one.side, one.instrument) for one in found.orders] == [("sell", "CCC")]
     assert found.targets == {"BBB": 0.5}
     assert found.figures == pytest.approx(
-        {"turnover": 0.4, "gross": 0.5, "names": 1, "maxWeight": 0.5, "participation": None}
+        {"turnover": 0.4, "gross": 0.5, "names": 1, "maxWeight": 0.0, "participation": None}
     )
 
 

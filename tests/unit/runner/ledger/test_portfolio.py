@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.runner.ledger.sample_book import write_book
+from tests.unit.runner.ledger.sample_book import RULES, write_book
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.overview import books, overview
-from qlib_shadow_runner.ledger.portfolio import capital_of, read_portfolio, total_of
+from qlib_shadow_runner.ledger.portfolio import capital_of, read_portfolio, totals_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,11 +97,21 @@ def test_books_are_summed_without_those_that_cannot_be_read(tmp_path: Path):
         write_book(tmp_path, name, 4)
     (tmp_path / "torn" / "BOOK.json").unlink()
     found = [overview(tmp_path / name) for name in books(tmp_path)]
-    total = total_of(found)
+    totals = totals_of(found)
+    [total] = totals.regions
     one = overview(tmp_path / "one")
-    assert (total.books, total.damaged, total.capital) == (3, 1, 200_000.0)
+    assert (totals.books, totals.damaged, total.books, total.capital) == (3, 1, 2, 200_000.0)
     assert one.nav is not None
     assert one.pnl is not None
     assert one.gross is not None
     assert (total.nav, total.pnl, total.gross) == (2 * one.nav, 2 * one.pnl, 2 * one.gross)
-    assert total_of([]).document()["grossShare"] is None
+    assert totals_of([]).regions == ()
+
+
+def test_books_of_several_regions_are_not_summed(tmp_path: Path):
+    """Dollars and yuan have no sum; each region has one of its own."""
+    write_book(tmp_path, "one", 2)
+    write_book(tmp_path, "two", 2, rules=replace(RULES, region="cn"), capital=70_000.0)
+    totals = totals_of([overview(tmp_path / name) for name in books(tmp_path)])
+    assert [(one.region, one.capital) for one in totals.regions] == [("cn", 70_000.0), ("us", 100_000.0)]
+    assert "capital" not in totals.document()

@@ -100,7 +100,7 @@ class LedgerFill(Record):
     unfilled: Unfilled = defaulted(
         Choice(Unfilled),
         "What becomes of an order whose instrument cannot be traded on its day: Drop, or Carry to the next "
-        "trading day until a new decision.",
+        "trading day until a new decision; a held night is none.",
         Unfilled.DROP,
     )
     delisted: Delisted = defaulted(
@@ -122,7 +122,8 @@ class LedgerLimits(Record):
     """What the orders of a day may not exceed; a day that would is held."""
 
     max_weight: float | None = optional(
-        Number(0.0001, 1), "Most of the account in one instrument after the orders. Default: any."
+        Number(0.0001, 1),
+        "Most of the account in an instrument that is bought, after the orders. Default: any.",
     )
     max_turnover: float | None = optional(
         Number(0.0001, 2),
@@ -171,7 +172,8 @@ class LedgerGates(Record):
         Number(0.001, 1), "Loss since the highest value after which only sales are recorded. Default: any."
     )
     max_daily_loss: float | None = optional(
-        Number(0.001, 1), "Loss of the last day after which only sales are recorded. Default: any."
+        Number(0.001, 1),
+        "Loss of a day since the last decision after which only sales are recorded. Default: any.",
     )
 
 
@@ -198,7 +200,7 @@ class LedgerSpec(Record):
             ),
         ),
         "Time of the next trading day after which a decision is Late: it is recorded and never filled. "
-        "Default: none is late.",
+        "Default: the moment of the price at which the orders fill.",
     )
     calendar: str | None = optional(
         Text(16, (matches("[A-Z0-9_]+", "must be the code of an exchange, for example XNYS"),)),

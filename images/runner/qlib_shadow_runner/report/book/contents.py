@@ -158,7 +158,7 @@ FIGURES: Final = (
     ("Turnover", "turnover", "max_turnover", "turnover", "percent"),
     ("In instruments", "gross", "max_gross", "gross", "percent"),
     ("Instruments", "names", "min_names", "names", "count"),
-    ("Largest weight", "maxWeight", "max_weight", "weight", "percent"),
+    ("Largest weight of a purchase", "maxWeight", "max_weight", "weight", "percent"),
     ("Share of the day's volume", "participation", "max_participation", "participation", "percent"),
 )
 """The name of each figure, and of its limit and its gate."""
