@@ -339,6 +339,21 @@ def test_a_resume_forgives_a_loss_only_where_that_is_asked(data: Path, ask: Ask)
     assert [one["resetDrawdown"] for one in shown] == [True, False]
 
 
+def test_the_drawdown_is_one_figure_wherever_it_is_told(tmp_path: Path, ask: Ask):
+    """Show and nav: a reset changes what the gate counts, and that stands beside it."""
+    write_book(tmp_path / ARTIFACTS / "ledgers", nights=7, reducing=(6,))
+    assert ask(tmp_path, "resume", "--why", "forgiven", "--reset-drawdown")[0] == ExitCode.DONE
+    shown = json.loads(ask(tmp_path, "show", "us-shadow", "--json")[1])
+    last = json.loads(ask(tmp_path, "nav", "--json")[1])[-1]
+    assert shown["drawdown"] == pytest.approx(last["drawdown"])
+    assert (shown["drawdownSinceReset"], shown["resetDay"]) == (0.0, last["day"])
+    assert shown["drawdown"] > 0
+    text = " ".join(ask(tmp_path, "show", "us-shadow")[1].split())
+    assert f"the gate counts from {last['day']}, its reset: 0.00%" in text
+    assert f"drawdown {shown['drawdown']:.2%} below its highest value" in text
+    assert f" {shown['drawdown']:.2%} " in ask(tmp_path, "nav")[1].splitlines()[-1]
+
+
 def test_a_wrong_portfolio_file_is_noted_below_the_list(data: Path, ask: Ask):
     """The list is whole."""
     (data / ARTIFACTS / "ledgers" / "PORTFOLIO.json").write_text("{}")
