@@ -147,6 +147,9 @@ calibrate-verdict: .venv/.ready ## Count what a report's verdict finds in noise,
 calibrate: .venv/.ready ## Find the limits of drift and decay by simulation, and write them (ARGS='--markets 40')
 	@PYTHONPATH=. OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench.alarms $(ARGS)
 
+calibrate-promise: .venv/.ready ## Count how often chance alone leads a book out of its bands (ARGS='--books 2000')
+	@PYTHONPATH=. $(BIN)/python -m tests.bench.promise $(ARGS)
+
 bench-operator: .venv/.ready ## Compare the operator with Jobs made by hand, on a cluster of its own (ARGS='--runs 100')
 	@PYTHONPATH=tests/cluster:. $(BIN)/python -m tests.bench.operator_cost $(ARGS)
 
@@ -199,4 +202,4 @@ clean: ## Remove the environment and the caches of the checkout; never touches d
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help venv demo demo-nights demo-ledger test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report calibrate-verdict calibrate bench-operator qlib-examples docs chaos lock audit licences clean
+.PHONY: help venv demo demo-nights demo-ledger test lint format unit cluster-test harness-test cluster-up cluster-down images compose-run compose-download compose-qrun compose-shell kind-up kind-demo kind-down kind-test bench-ingest bench-run bench-report calibrate-verdict calibrate calibrate-promise bench-operator qlib-examples docs chaos lock audit licences clean

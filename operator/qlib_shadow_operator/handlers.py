@@ -56,7 +56,7 @@ def register(
     registry: kopf.OperatorRegistry, settings: Settings, cluster: Cluster, telemetry: Telemetry
 ) -> Shutdown:
     """Build the operator's parts and register their handlers with kopf."""
-    cache = ClusterCache()
+    cache = ClusterCache(settings.defaults.claim_name)
     queue: WorkQueue[Key] = WorkQueue(_call_later, random.random, time.monotonic, telemetry.queue_waited)
     reconciler = Reconciler(
         cache, cluster, settings.defaults, changed=telemetry.changed, posted=telemetry.posted

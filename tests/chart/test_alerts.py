@@ -103,7 +103,17 @@ def book(name: str, value: float, **labels: str) -> Series:
     return series(f"ledger_{name}", (DAY, value), **{"series": "nightly", **labels})
 
 
-RINGS: dict[str, tuple[str, Series]] = {
+def tracking(value: float) -> list[Series]:
+    """Return a difference of a book from its backtest that is more than chance."""
+    return [book("beyond_tracking", 1), book("tracking", value)]
+
+
+def decided(days: float, **labels: str) -> Series:
+    """Return the day that the book of the series has decided last."""
+    return book("decided_timestamp_seconds", NOW - days * DAY, **labels)
+
+
+RINGS: dict[str, tuple[str, *tuple[Series, ...]]] = {
     "the first run that fails for a reason": ("RunFailed", failed((2 * MINUTE, 1))),
     "another one": ("RunFailed", failed((DAY, 1), (10 * MINUTE, 2))),
     "no success since the weekend and a day": ("NoSuccess", success(77)),
@@ -111,6 +121,7 @@ RINGS: dict[str, tuple[str, Series]] = {
     "a schedule that was never complete": ("NoSuccessKnown", success(1, series="weekly")),
     "one that a new operator knows nothing of": ("NoSuccessKnown", forgotten(20, 10)),
     "data that end a week ago": ("DatasetStale", data_end(7)),
+    "a book to which each night brings the same day": ("LedgerStale", decided(6), success(1)),
     "new days that are far from those before": ("ModelDrifts", model("drift", "drifting")),
     "a model that has decayed": ("ModelDecayed", model("decay", "decayed", series="default")),
     "a gate that is closed": ("LedgerGateClosed", book("gate_closed", 1, gate="drift")),
@@ -118,6 +129,7 @@ RINGS: dict[str, tuple[str, Series]] = {
     "two nights without a decision": ("LedgerNightLost", book("missed_days", 2)),
     "a paper account that has fallen far": ("LedgerDrawdown", book("drawdown", 0.21)),
     "a record that no backtest promised": ("LedgerBeyondPromise", book("beyond_promise", 1)),
+    "an account that has left its backtest": ("LedgerBeyondTracking", *tracking(-0.02)),
     "a run that waits for a look": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 301))),
     "a watch that hears nothing": (
         "OperatorStuck",
@@ -131,7 +143,7 @@ RINGS: dict[str, tuple[str, Series]] = {
         series("build_info", (DAY, 1), namespace="elsewhere"),
     ),
 }
-IS_SILENT: dict[str, tuple[str, Series]] = {
+IS_SILENT: dict[str, tuple[str, *tuple[Series, ...]]] = {
     "a run that failed yesterday": ("RunFailed", failed((DAY, 1))),
     "a failure that another release tells of": (
         "RunFailed",
@@ -147,6 +159,18 @@ IS_SILENT: dict[str, tuple[str, Series]] = {
     "a success that is forgotten, but not long ago": ("NoSuccess", forgotten(74, 10)),
     "a success, however long ago": ("NoSuccessKnown", success(500)),
     "data of last week's end": ("DatasetStale", data_end(3)),
+    "a book of last week's end": ("LedgerStale", decided(4), success(1)),
+    "a book whose schedule has stopped": ("LedgerStale", decided(7), success(6 * 24)),
+    "a book that a person has recorded over past nights": (
+        "LedgerStale",
+        decided(500, series="lightgbm-alpha158"),
+        success(1, series="lightgbm-alpha158"),
+    ),
+    "a book of another release": (
+        "LedgerStale",
+        decided(7, namespace="elsewhere"),
+        success(1, namespace="elsewhere"),
+    ),
     "days like those before": ("ModelDrifts", model("drift", "none")),
     "days of which too little is known": ("ModelDrifts", model("drift", "unknown")),
     "a model that holds": ("ModelDecayed", model("decay", "holds")),
@@ -163,6 +187,7 @@ IS_SILENT: dict[str, tuple[str, Series]] = {
     "a night after a night": ("LedgerNightLost", book("missed_days", 0)),
     "a paper account that has fallen a little": ("LedgerDrawdown", book("drawdown", 0.19)),
     "a record as promised": ("LedgerBeyondPromise", book("beyond_promise", 0)),
+    "an account that has left its backtest by little": ("LedgerBeyondTracking", *tracking(0.009)),
     "work as usual": ("OperatorStuck", series("queue_oldest_wait_seconds", (HOUR, 2))),
     "a watch that was just heard": (
         "OperatorStuck",
@@ -173,17 +198,19 @@ IS_SILENT: dict[str, tuple[str, Series]] = {
 }
 
 
-@pytest.mark.parametrize(("alert", "known"), RINGS.values(), ids=RINGS)
-def test_alert_fires(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series):
+@pytest.mark.parametrize(("alert", "known"), [(alert, known) for alert, *known in RINGS.values()], ids=RINGS)
+def test_alert_fires(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: list[Series]):
     """Once, for what is wrong."""
-    [answer] = ask([known], alerts[alert])
+    [answer] = ask(known, alerts[alert])
     assert len(answer["found"]) == 1
 
 
-@pytest.mark.parametrize(("alert", "known"), IS_SILENT.values(), ids=IS_SILENT)
-def test_alert_does_not_fire(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: Series):
+@pytest.mark.parametrize(
+    ("alert", "known"), [(alert, known) for alert, *known in IS_SILENT.values()], ids=IS_SILENT
+)
+def test_alert_does_not_fire(ask: FeatureRequest, alerts: dict[str, str], alert: str, known: list[Series]):
     """When all is well, or the fault is not this operator's."""
-    [answer] = ask([known], alerts[alert])
+    [answer] = ask(known, alerts[alert])
     assert answer["found"] == []
 
 
@@ -194,6 +221,17 @@ def test_series_of_an_earlier_process_is_superseded(ask: FeatureRequest, alerts:
     assert answer["found"] == []
     [answer] = ask([before, same], alerts["NoSuccess"])
     assert [one["labels"] for one in answer["found"]] == [{"namespace": "research", "series": "nightly"}]
+
+
+def test_a_book_of_each_week_misses_the_days_between(ask: FeatureRequest, render: Render):
+    """Four trading days are then no alert, a missed week is one."""
+    [group] = render(metrics={"prometheusRule": {"enabled": True, "ledgerMissedDays": 4}})[RULE]["spec"][
+        "groups"
+    ]
+    [expression] = [one["expr"] for one in group["rules"] if one["alert"] == "QlibShadowLedgerNightLost"]
+    for missed, rings in ((4, 0), (5, 1)):
+        [answer] = ask([book("missed_days", missed)], expression)
+        assert len(answer["found"]) == rings
 
 
 def test_schedule_that_never_succeeded_is_named(ask: FeatureRequest, render: Render):
@@ -256,7 +294,9 @@ def test_every_alert_has_its_runbook(render: Render):
 
 def test_every_alert_is_tested_firing_and_not_firing(alerts: dict[str, str]):
     """Otherwise an alert that can never fire would not be noticed."""
-    assert {alert for alert, _ in RINGS.values()} == {alert for alert, _ in IS_SILENT.values()} == set(alerts)
+    assert (
+        {alert for alert, *_ in RINGS.values()} == {alert for alert, *_ in IS_SILENT.values()} == set(alerts)
+    )
 
 
 def test_cluster_wide_alerts_cover_every_namespace(ask: FeatureRequest, render: Render):

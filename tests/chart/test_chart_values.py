@@ -275,7 +275,12 @@ def test_stopped_schedule_alerts(render: Render):
     )
     others = alerts(render, {"series": "us-.+"})
     assert 'series=~"us-.+"' in others["QlibShadowDatasetStale"]["expr"]
-    assert set(others) == {*always, "QlibShadowNoSuccess", "QlibShadowDatasetStale"}
+    assert set(others) == {
+        *always,
+        "QlibShadowNoSuccess",
+        "QlibShadowDatasetStale",
+        "QlibShadowLedgerStale",
+    }
 
 
 def test_schedule_that_never_succeeds_alerts_in_time(render: Render):

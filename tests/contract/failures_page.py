@@ -126,7 +126,7 @@ STAGE: Final[Mapping[Reason, tuple[str, str]]] = {
         "Remove it from the image or the template; the message names the program. There is no way to allow it.",
     ),
     Reason.LEDGER_REFUSED: (
-        "The run does not fit its book: the book has other capital or belongs to another namespace, or its calendar or time zone is unknown.",
+        "The run does not fit its book: the book has other capital or belongs to another namespace, its calendar or time zone is unknown, or nothing says its capital or what it holds. It is asked before anything is trained.",
         "Correct the field that the message names, or name another `ledger.book`.",
     ),
     Reason.LEDGER_LOCKED: (

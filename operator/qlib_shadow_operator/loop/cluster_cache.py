@@ -76,11 +76,13 @@ def series_of(raw: Mapping[str, Any]) -> str:
 class ClusterCache:
     """Objects by kind and uid, and by run. Threads read while the event loop writes."""
 
+    default_claim: str = field(default="", compare=False)
+    """The claim of runs that name none."""
     _objects: dict[str, dict[str, CachedObject]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
     _by_run: dict[Key, dict[str, set[str]]] = field(default_factory=dict)
     _deleted: dict[str, str] = field(default_factory=dict, compare=False)
     """The version at which an object was deleted, by uid; the latest ones only."""
-    _books: set[tuple[str, str | None]] = field(default_factory=set, compare=False)
+    _books: set[tuple[str, str]] = field(default_factory=set, compare=False)
     """The namespaces and claims in which a run has told of its book; kept, since a book outlives its runs."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -175,7 +177,7 @@ class ClusterCache:
             pods=_pods_of(of_stages, pods),
             recovery_jobs=recovery_jobs,
             recovery_pods=_pods_of(recovery_jobs, pods),
-            has_books=(key.namespace, run.spec.storage.claim_name) in self._books,
+            has_books=self._claim(key, run) in self._books,
         )
 
     def _known(self, kind: str, raw: Mapping[str, Any]) -> Key | None:
@@ -199,8 +201,11 @@ class ClusterCache:
     def _store(self, kind: str, entry: CachedObject) -> None:
         self._objects[kind][entry.value.uid] = entry
         if isinstance(entry.value, Run) and entry.value.status.ledger:
-            self._books.add((entry.key.namespace, entry.value.spec.storage.claim_name))
+            self._books.add(self._claim(entry.key, entry.value))
         self._by_run.setdefault(entry.key, {}).setdefault(kind, set()).add(entry.value.uid)
+
+    def _claim(self, key: Key, run: Run) -> tuple[str, str]:
+        return key.namespace, run.spec.storage.claim_name or self.default_claim
 
     def _remove(self, kind: str, uid: str) -> None:
         entry = self._objects[kind].pop(uid, None)

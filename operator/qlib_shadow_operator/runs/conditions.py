@@ -128,7 +128,7 @@ def _gates_passed(stages: tuple[StageStatus, ...], ledger: Figures) -> tuple[New
     if not ledger or ledger.get("recorded") == BEHIND:
         return ()
     kind = ConditionType.GATES_PASSED
-    if ledger.get("decision") == DECIDED:
+    if ledger.get("decision") == DECIDED and not ledger.get("closedGates"):
         text = reasons.gates_open(str(ledger.get("book")), str(ledger.get("day")))
         return (_true(kind, OperatorReason.GATES_OPEN, text),)
     told = next((one.message for one in stages if "ledger" in STAGES[one.name].leaves), None)

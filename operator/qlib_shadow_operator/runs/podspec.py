@@ -63,17 +63,21 @@ def build(
     has_books: bool = False,
 ) -> dict[str, Any]:
     """Return the pod's spec, within the "restricted" Pod Security Standard."""
-    made = container(run, stage, defaults, request, mounts(stage, resolved_dataset, has_books=has_books))
+    made = container(run, stage, defaults, request, mounts(run, stage, resolved_dataset, has_books=has_books))
     pod = _pod(run, stage, defaults, made)
     account = settings_of(run, stage, defaults.pods).service_account_name
     return pod | ({"serviceAccountName": account} if account else {})
 
 
 def build_recovery_pod(run: Run, stage: Stage, defaults: Defaults, request: str) -> dict[str, Any]:
-    """Return the spec of a pod that only reads a stage's result, without what the stage itself needs."""
+    """Return the spec of a pod that only reads a stage's result, without what the stage itself needs.
+
+    It has the whole volume read-only.
+    """
     image = run.spec.image or defaults.image
+    volume, *scratch = own_mounts()
     told = {
-        **container(run, stage, defaults, request, mounts(stage, None)),
+        **container(run, stage, defaults, request, [{**volume, "readOnly": True}, *scratch]),
         "args": ["stage", str(stage), "--report"],
         "env": environment(image, defaults, request),
         "resources": RECOVERY_RESOURCES,
@@ -201,18 +205,25 @@ def template(run: Run) -> list[dict[str, Any]]:
     return [{"name": ENV_TEMPLATE, "valueFrom": {"configMapKeyRef": reference}}]
 
 
-def mounts(stage: Stage, resolved_dataset: str | None, *, has_books: bool = False) -> list[dict[str, Any]]:
-    """Return the mounts: the volume, and over it, read-only, dataset and books that a stage only reads.
-
-    Where the folder of all books may not be there yet, the kubelet would make it, and the folders above it,
-    as root; so a first stage has it read-only only once there is a book.
-    """
-    found: list[dict[str, Any]] = [
+def own_mounts() -> list[dict[str, Any]]:
+    """Return the mounts that each stage has: the volume, and scratch space."""
+    return [
         {"name": VOLUME_DATA, "mountPath": DEFAULT_DATA},
         {"name": VOLUME_WORK, "mountPath": DEFAULT_WORK},
         {"name": VOLUME_TMP, "mountPath": "/tmp"},  # noqa: S108 - in the container
         {"name": VOLUME_SHM, "mountPath": "/dev/shm"},  # noqa: S108 - in the container
     ]
+
+
+def mounts(
+    run: Run, stage: Stage, resolved_dataset: str | None, *, has_books: bool = False
+) -> list[dict[str, Any]]:
+    """Return the mounts: the volume, and over it, read-only, dataset and books that a stage only reads.
+
+    Where the folder of all books may not be there, the kubelet would make it, and the folders above it, as
+    root. So a run without a ledger, and a first stage, have it read-only only once there is a book.
+    """
+    found = own_mounts()
     if STAGES[stage].dataset is Access.READ_ONLY and resolved_dataset:
         # The resolved version's folder, because the dataset's name is a link, which a subPath must not be.
         inside = resolved_dataset.removeprefix(DEFAULT_DATA).strip("/")
@@ -220,7 +231,8 @@ def mounts(stage: Stage, resolved_dataset: str | None, *, has_books: bool = Fals
             {"name": VOLUME_DATA, "mountPath": resolved_dataset, "subPath": inside, "readOnly": True}
         )
     of_books = STAGES[stage].ledgers
-    if of_books is Access.READ_ONLY or (of_books is Access.NONE and has_books):
+    is_made = any(STAGES[one].ledgers is Access.WRITTEN for one in run.stages)
+    if of_books is not Access.WRITTEN and (has_books or (of_books is Access.READ_ONLY and is_made)):
         found.append(
             {"name": VOLUME_DATA, "mountPath": artifact_path(LEDGERS), "subPath": BOOKS, "readOnly": True}
         )

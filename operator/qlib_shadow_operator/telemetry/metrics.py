@@ -100,6 +100,11 @@ FIGURES: Final = (
                 "beyond_promise",
                 "1 where the record lies beyond the band that backtests promised, else 0.",
             ),
+            (
+                "tracking",
+                "Return of the paper account less that of the run's backtest over the same days.",
+            ),
+            ("beyond_tracking", "1 where that difference is more than chance, else 0."),
         )
     ),
     Definition(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,6 +45,8 @@ LEDGER: Final = {
     "late": "late",
     "missed_days": "missed",
     "beyond_promise": "beyondPromise",
+    "tracking": "tracking",
+    "beyond_tracking": "beyondTracking",
 }
 """Metric and the field of the status."""
 MODEL_TOLD: Final = 28 * 24 * 3600.0
@@ -60,7 +62,18 @@ class LastSuccess:
     data_end: float | None
     model: Mapping[str, object]
     """As in its status."""
+
+
+@dataclass(frozen=True)
+class LastDecision:
+    """The newest decision of a book that a series has told of, which need not be that of its last run."""
+
+    at: float
+    """When the last run that had a decision of this book was complete."""
+    order: tuple[float, float]
+    """The decision's day, and when the run that told of it was complete."""
     ledger: Mapping[str, object]
+    """As in that run's status."""
 
 
 @dataclass(eq=False)  # the registry needs a hashable collector
@@ -72,6 +85,8 @@ class ScrapeCollector(Collector):
     waiting: Callable[[], int]
     _successes: dict[Series, LastSuccess] = field(default_factory=dict)
     """Kept after the run is deleted, so that a schedule that has stopped is still visible."""
+    _decisions: dict[tuple[Series, str], LastDecision] = field(default_factory=dict)
+    """By series and book."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -106,7 +121,17 @@ class ScrapeCollector(Collector):
         known = self._successes.get(series)
         if known is None or known.at < at:
             data_end = _midnight(status.dataset.get("calendarEnd"))
-            self._successes[series] = LastSuccess(at, data_end, status.model, status.ledger)
+            self._successes[series] = LastSuccess(at, data_end, status.model)
+        if "decision" in status.ledger:  # a run behind its book has none
+            self._keep_decision(series, at, status.ledger)
+
+    def _keep_decision(self, series: Series, at: float, ledger: Mapping[str, object]) -> None:
+        """Keep a decision, unless one of a later day of the same book is known."""
+        key = (series, str(ledger.get("book", "")))
+        found = LastDecision(at, (_midnight(ledger.get("day")) or 0.0, at), ledger)
+        known = self._decisions.get(key, found)
+        newest = max(known, found, key=lambda one: one.order)
+        self._decisions[key] = replace(newest, at=max(known.at, at))
 
     def _date_series(self, entries: Iterable[CachedObject], found: dict[str, GaugeMetricFamily]) -> None:
         for entry in entries:
@@ -120,7 +145,18 @@ class ScrapeCollector(Collector):
                 found["dataset_end_timestamp_seconds"].add_metric(series, success.data_end)
             if time.time() - success.at <= MODEL_TOLD:
                 _tell_model(series, success.model, found)
-                _tell_ledger(series, success.ledger, found)
+        self._tell_decisions(found)
+
+    def _tell_decisions(self, found: dict[str, GaugeMetricFamily]) -> None:
+        """Add the figures of the book that each series has decided in last."""
+        since = time.time() - MODEL_TOLD
+        self._decisions = {
+            key: one
+            for key, one in sorted(self._decisions.items(), key=lambda of: of[1].at)
+            if one.at >= since and key[0] in self._successes
+        }
+        for series, decision in {key[0]: one for key, one in self._decisions.items()}.items():
+            _tell_ledger(series, decision.ledger, found)
 
     def _date_contacts(self, found: dict[str, GaugeMetricFamily]) -> None:
         now = time.time()
@@ -142,12 +178,10 @@ def _tell_model(series: Series, model: Mapping[str, object], found: dict[str, Ga
 
 
 def _tell_ledger(series: Series, ledger: Mapping[str, object], found: dict[str, GaugeMetricFamily]) -> None:
-    """Add what a series' book says; a run without one, or behind it, has nothing to tell."""
+    """Add what a decision of a series' book says."""
     for metric, name in LEDGER.items():
         if isinstance(value := ledger.get(name), int | float):
             found[f"ledger_{metric}"].add_metric(series, float(value))
-    if "decision" not in ledger:
-        return
     if (day := _midnight(ledger.get("day"))) is not None:
         found["ledger_decided_timestamp_seconds"].add_metric(series, day)
     closed = {name for name in str(ledger.get("closedGates", "")).split(",") if name}

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pytest
 from tests.unit.operator.documents import a_job_document, a_pod_document, a_run_document
 
 from qlib_shadow_operator.loop import cluster_cache as cache_module
 from qlib_shadow_operator.loop.cluster_cache import ClusterCache, Key
 from qlib_shadow_runner.contract import Stage
-
-if TYPE_CHECKING:
-    import pytest
 
 KEY = Key("research", "demo")
 
@@ -46,6 +42,17 @@ def test_a_book_is_known_to_all_runs_of_its_claim_and_outlives_the_run_that_told
     cache.put("runs", told)
     assert cache.gather(KEY)[1].has_books
     cache.drop("runs", told)
+    assert cache.gather(KEY)[1].has_books
+
+
+@pytest.mark.parametrize(("told", "asks"), [({}, "shared"), ({"claimName": "shared"}, None)])
+def test_a_book_is_known_whether_its_claim_is_named_or_the_default(told: dict[str, str], asks: str | None):
+    """Both are the same folder."""
+    cache = ClusterCache("shared")
+    before = a_run_document(5, spec={"storage": told}, status={"ledger": {"book": "us"}})
+    before["metadata"] |= {"name": "before", "uid": "uid-before"}
+    cache.put("runs", before)
+    cache.put("runs", a_run_document(1, spec={"storage": {"claimName": asks} if asks else {}}))
     assert cache.gather(KEY)[1].has_books
 
 

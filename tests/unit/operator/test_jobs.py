@@ -147,9 +147,12 @@ BOOKS = {
 }
 
 
-def read_only(stage: Stage) -> list[dict[str, Any]]:
+LEDGER: dict[str, Any] = {"ledger": {"book": "us-shadow", "capital": 1e6}}
+
+
+def read_only(stage: Stage, **spec: Any) -> list[dict[str, Any]]:
     """Return what a stage has read-only over the volume."""
-    return [m for m in pod(stage)["containers"][0]["volumeMounts"] if m.get("readOnly")]
+    return [m for m in pod(stage, **spec)["containers"][0]["volumeMounts"] if m.get("readOnly")]
 
 
 def test_dataset_and_books_are_read_only_where_they_are_only_read():
@@ -160,11 +163,11 @@ def test_dataset_and_books_are_read_only_where_they_are_only_read():
         "subPath": "qlib/qlib_data/us_data_1d@3f9c",
         "readOnly": True,
     }
-    found = {stage: read_only(stage) for stage in Stage}
+    found = {stage: read_only(stage, question=LEDGER) for stage in Stage}
     assert found == {Stage.DOWNLOAD: [], Stage.QRUN: [dataset, BOOKS], Stage.LEDGER: [dataset]}
 
 
-def test_a_download_has_the_books_read_only_once_there_is_one():
+def test_without_a_ledger_a_pod_is_as_it_was_until_its_claim_has_a_book():
     """Before, the kubelet would make their folder, and those above it, as root."""
     for has_books in (False, True):
         scene = a_run()
@@ -174,16 +177,23 @@ def test_a_download_has_the_books_read_only_once_there_is_one():
         mounts = create.body["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
         assert create.stage is Stage.DOWNLOAD
         assert (BOOKS in mounts) is has_books
+        made = build_job(a_run().run, Stage.QRUN, Defaults(), RESOLVED, has_books=has_books)
+        mounts = made["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+        assert (BOOKS in mounts) is has_books
+    asked = a_run(question=LEDGER).run
     for stage in (Stage.QRUN, Stage.LEDGER):
-        assert build_job(a_run().run, stage, Defaults(), RESOLVED, has_books=True) == job(stage)
+        known = build_job(asked, stage, Defaults(), RESOLVED, has_books=True)
+        assert known == job(stage, question=LEDGER)
 
 
 def test_a_ledger_changes_nothing_of_the_other_stages_but_their_request():
-    """Their pods, labels and deadlines are as without one."""
-    asked = {"ledger": {"book": "us-shadow", "capital": 1e6}}
+    """Their pods, labels and deadlines are as without one; the training has the books read-only."""
+    asked = LEDGER
     for stage in (Stage.DOWNLOAD, Stage.QRUN):
         plain, found = job(stage), job(stage, question=asked)
-        env = found["spec"]["template"]["spec"]["containers"][0]["env"]
+        [container] = found["spec"]["template"]["spec"]["containers"]
+        container["volumeMounts"] = [one for one in container["volumeMounts"] if one != BOOKS]
+        env = container["env"]
         told = next(one for one in env if one["name"] == "QLIB_SHADOW_REQUEST")
         assert json.loads(told["value"])["spec"].pop("ledger") == asked["ledger"]
         was = plain["spec"]["template"]["spec"]["containers"][0]["env"]
@@ -272,7 +282,6 @@ def test_named_version_is_mounted_read_only():
                 "subPath": "mine@3f9c0a1b2c3d",
                 "readOnly": True,
             },
-            BOOKS,
         ],
     )
 
@@ -368,7 +377,7 @@ def test_every_stage_that_renders_gets_the_template():
 
 @pytest.mark.parametrize("stage", Stage)
 def test_recovery_job_is_small_and_reads_the_run_folder(stage: Stage):
-    """The same request and kind of pod, without what only the stage itself needs."""
+    """The same request and kind of pod, without what only the stage itself needs; it can write nothing."""
     run = a_run(workflow=WITH_TEMPLATE, dataset=WITH_SECRET, queue_name="q").run
     told, whole = build_recovery_job(run, stage, Defaults()), build_job(run, stage, Defaults(), RESOLVED)
     [container] = told["spec"]["template"]["spec"]["containers"]
@@ -376,13 +385,8 @@ def test_recovery_job_is_small_and_reads_the_run_folder(stage: Stage):
     assert container["args"] == ["stage", str(stage), "--report"]
     own = STAGES[stage].secrets | STAGES[stage].variables
     assert container["env"] == [one for one in of_stage["env"] if one["name"] not in own]
-    books = {BOOKS["mountPath"]} if stage is Stage.QRUN else set()
-    assert {m["mountPath"] for m in container["volumeMounts"]} == {
-        "/data",
-        "/work",
-        "/tmp",
-        "/dev/shm",
-    } | books
+    mounts = {m["mountPath"]: m.get("readOnly", False) for m in container["volumeMounts"]}
+    assert mounts == {"/data": True, "/work": False, "/tmp": False, "/dev/shm": False}
     assert container["resources"]["requests"]["cpu"] == "50m"
     for same in ("securityContext", "image", "terminationMessagePath"):
         assert container[same] == of_stage[same]

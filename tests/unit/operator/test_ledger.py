@@ -62,12 +62,23 @@ def test_a_closed_gate_is_on_the_resource(decision: str):
     """By name, with figure and limit; the run is complete all the same, and the Event is a warning."""
     decided = a_night(HELD, decision=decision, orders=0, closedGates="drift,halt").decide(minutes=2)
     condition = decided.status.condition(ConditionType.GATES_PASSED)
+    [event] = [one for one in decided.notes if one.reason == "LedgerRecorded"]
     assert condition is not None
     assert (condition.status, condition.reason) == (False, "GatesClosed")
     assert condition.message == f"drift, halt: {HELD}"
+    assert HELD in event.message
     assert decided.status.is_true(ConditionType.COMPLETE)
-    [event] = [one for one in decided.notes if one.reason == "LedgerRecorded"]
     assert event.warning
+
+
+def test_data_that_has_grown_old_since_a_day_was_decided_closes_the_gates_of_the_run():
+    """The decision stays what it was; the feed has stopped, and each night finds the day recorded already."""
+    told = "book us-shadow: the decision of 2026-11-20 is recorded already; dataAge: 5 sessions have closed"
+    status = a_night(told, recorded="already", closedGates="dataAge").decide(minutes=2).status
+    condition = status.condition(ConditionType.GATES_PASSED)
+    assert condition is not None
+    assert (condition.status, condition.message) == (False, f"dataAge: {told}")
+    assert status.summary["ledger"] == "Decided"
 
 
 def test_the_event_has_the_head_of_the_chain():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client import generate_latest
 from tests.unit.operator.builders import NOW, a_run
 from tests.unit.operator.documents import a_run_document
@@ -144,12 +146,14 @@ def test_series_has_its_books_figures():
     operator = Operator()
     told: dict[str, str | int | float] = {"decision": "Held", "day": "2024-10-17", "nav": 5.5, "late": False}
     told |= {"closedGates": "drift,magic,more magic", "missed": 2, "drawdown": 0.25, "beyondPromise": True}
+    told |= {"tracking": -0.125, "beyondTracking": True}
     operator.run(1, replace(COMPLETE, ledger=told), metadata=scheduled("nightly"))
     operator.run(2, COMPLETE, metadata=scheduled("weekly"))
     behind: dict[str, str | int | float] = {"recorded": "behind", "day": "2024-10-17"}
     operator.run(3, replace(COMPLETE, ledger=behind), metadata=scheduled("monthly"))
     where = {"namespace": "research", "series": "nightly"}
     figures = {"nav": 5.5, "late": 0, "missed_days": 2, "drawdown": 0.25, "beyond_promise": 1}
+    figures |= {"tracking": -0.125, "beyond_tracking": 1}
     figures["decided_timestamp_seconds"] = 1729123200
     assert {name: operator.sample(f"ledger_{name}", **where) for name in figures} == figures
     assert operator.sample("ledger_day_pnl", **where) is None
@@ -158,6 +162,50 @@ def test_series_has_its_books_figures():
     for series in ("weekly", "monthly"):
         for name in figures:
             assert operator.sample(f"ledger_{name}", namespace="research", series=series) is None
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_a_books_figures_are_those_of_its_newest_day(order: tuple[int, ...]):
+    """A later run behind the book does not clear them, nor does one of an old day bring that back."""
+    operator = Operator()
+    nights: list[dict[str, str | int | float]] = [
+        {
+            "book": "us",
+            "day": "2024-10-16",
+            "decision": "Held",
+            "closedGates": "drift",
+            "late": True,
+            "nav": 1,
+        },
+        {
+            "book": "us",
+            "day": "2024-10-17",
+            "decision": "Held",
+            "closedGates": "halt",
+            "late": False,
+            "nav": 2,
+        },
+        {"book": "us", "day": "2024-10-15", "recorded": "behind"},
+    ]
+    nights.append({**nights[0], "recorded": "already"})
+    for number in order:
+        status = replace(later(COMPLETE, hours=number), ledger=nights[number])
+        operator.run(number, status, metadata=scheduled("nightly"))
+    where = {"namespace": "research", "series": "nightly"}
+    assert (operator.sample("ledger_nav", **where), operator.sample("ledger_late", **where)) == (2, 0)
+    closed = {gate: operator.sample("ledger_gate_closed", gate=gate, **where) for gate in ("drift", "halt")}
+    assert closed == {"drift": None, "halt": 1}
+
+
+def test_a_series_tells_of_the_book_in_which_it_decided_last():
+    """Another book begins with its own days, which may be earlier ones."""
+    operator = Operator()
+    for number, (book, day, nav) in enumerate([("new", "2020-01-02", 2.0), ("old", "2024-10-17", 1.0)]):
+        ledger: dict[str, str | int | float] = {"book": book, "day": day, "decision": "Decided", "nav": nav}
+        operator.run(
+            number, replace(later(COMPLETE, hours=-number), ledger=ledger), metadata=scheduled("one")
+        )
+    assert operator.sample("ledger_nav", namespace="research", series="one") == 2
 
 
 def test_a_run_without_a_schedule_belongs_to_its_template():

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 JUDGED_OVER: Final = (1, 5, 20)
 """The days over which the followup judges signals: see returns.HORIZONS."""
-USED: Final = frozenset({"complete", "not-golden"})
-"""The statuses of runs that have signals."""
 FIELDS: Final = {
     "model": "text",
     "recipe_sha256": "text",
@@ -137,7 +135,7 @@ def models_of(
     """
     uses: defaultdict[tuple[object, ...], list[Row]] = defaultdict(list)
     for run in runs:
-        if run["status"] in USED and run["model_trained_by"]:
+        if run["trained"] and run["model_trained_by"]:
             uses[
                 *(run[name] for name in ("model_trained_by", "recipe_sha256", "series", "namespace")),
             ].append(run)

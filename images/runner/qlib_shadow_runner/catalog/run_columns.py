@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from qlib_shadow_runner.contract import Metrics
 from qlib_shadow_runner.contract.spec import run_id_fault, series_of
+from qlib_shadow_runner.contract.stages import is_trained
 from qlib_shadow_runner.runs.values import day, flag, moment, number, text, whole
 
 if TYPE_CHECKING:
@@ -133,6 +134,11 @@ def _run_name(value: object) -> str | None:
     return value if isinstance(value, str) and run_id_fault(value) is None else None
 
 
+def _trained(documents: RunDocuments) -> bool:
+    """Return whether the run has model and signals; a ledger that failed leaves them as they are."""
+    return not documents.run.damage and is_trained(documents.metadata)
+
+
 def _texts(*keys: str) -> list[CatalogColumn]:
     return [CatalogColumn(key, "text", _metadata(key, text)) for key in keys]
 
@@ -147,6 +153,7 @@ COLUMNS: Final[tuple[CatalogColumn, ...]] = (
     CatalogColumn("status", "text", lambda documents: documents.run.status),
     *_texts("reason"),
     CatalogColumn("message", "text", lambda documents: documents.message),
+    CatalogColumn("trained", "flag", _trained),
     CatalogColumn("started_at", "moment", _metadata("started_at_utc", moment)),
     CatalogColumn("finished_at", "moment", _metadata("finished_at_utc", moment)),
     CatalogColumn("seconds", "number", lambda documents: documents.seconds),

@@ -16,7 +16,7 @@ import pyarrow.dataset as pa_dataset
 from qlib_shadow_runner.catalog.run_folders_as_files import run_folders_as_files
 from qlib_shadow_runner.contract import SIGNALS_STEM
 from qlib_shadow_runner.export.ranked_signals import LIMITS, SCHEMA
-from qlib_shadow_runner.runs.listing import artifacts_root
+from qlib_shadow_runner.runs.listing import STATUS_NOT_GOLDEN, artifacts_root
 from qlib_shadow_runner.storage.untrusted import TABLE, fault_of, open_file
 from qlib_shadow_runner.storage.untrusted_tables import UNREADABLE, read_table, table_fault
 
@@ -40,9 +40,9 @@ ROWS_OF_DAYS_MAX: Final = 1_000_000
 
 
 def signal_file(volume: Volume, row: Row) -> Path | None:
-    """Return the signal file of a run that is complete."""
+    """Return the signal file of a run that has trained and passed its checks, as far as they were made."""
     name = row["signals_file"]
-    if row["status"] != "complete" or name not in (PARQUET, CSV):
+    if not row["trained"] or row["status"] == STATUS_NOT_GOLDEN or name not in (PARQUET, CSV):
         return None
     return artifacts_root(volume) / str(row["run_id"]) / str(name)
 

@@ -176,8 +176,7 @@ def _record(one: Overview) -> Iterator[tuple[str, str]]:
     yield "record", text
     if record.promise:
         last = record.promise[-1]
-        where = "beyond" if record.is_beyond else "within"
-        band = f"{where} the band of {change(last.low)} to {change(last.high)}"
+        band = f"{record.stands} the band of {change(last.low)} to {change(last.high)}"
         sums = f"daily returns add up to {change(last.account)}"
         yield "promise", f"{sums}, {band} around the backtest's {change(last.expected)}"
 

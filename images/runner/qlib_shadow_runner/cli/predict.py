@@ -11,10 +11,17 @@ from qlib_shadow_runner.cli.prices_in_place import volume_with
 from qlib_shadow_runner.cli.run_manifest import RunManifest
 from qlib_shadow_runner.contract import LOCAL_NAMESPACE, Reason
 from qlib_shadow_runner.contract.spec.workflow import FROM
+from qlib_shadow_runner.contract.stages import is_trained
 from qlib_shadow_runner.errors import DamagedFileError, StageError
 from qlib_shadow_runner.refusals import mapping
 from qlib_shadow_runner.runs.asked import ASKED_FILE, Asked
-from qlib_shadow_runner.runs.listing import artifacts_root, existing_volume, find_run
+from qlib_shadow_runner.runs.listing import (
+    STATUS_DAMAGED,
+    STATUS_NOT_GOLDEN,
+    artifacts_root,
+    existing_volume,
+    find_run,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,13 +32,20 @@ OF_ANOTHER_RUN: Final = frozenset({"runId", "reuse"})
 """Fields that belong to the run that trained."""
 
 
+UNFIT: Final = frozenset({STATUS_DAMAGED, STATUS_NOT_GOLDEN})
+"""The statuses of runs that have trained and are not to be gone on from."""
+
+
 def predict_with(run: str, data: Path, *, prices: Path | None, deadline: str | None, as_json: bool) -> int:
     """Run the question of a run with its model, then verify it."""
     found = find_run(data, run)
     if found.folder.parent != artifacts_root(existing_volume(data)):
         _refuse(f"{found.folder} is not on the volume {data}; name its data folder with --data")
-    if found.status != "complete":
-        _refuse(f"the run {found.run_id} is {found.status}; only a complete run has a model to predict with")
+    if found.status in UNFIT or not is_trained(found.metadata):
+        _refuse(
+            f"the run {found.run_id} is {found.status}; only a run that has trained well has a model to "
+            "predict with"
+        )
     manifest, template = _question(found)
     limits = deadlines(manifest.parse(), deadline)
     request = manifest.request(datetime.now(UTC), template)

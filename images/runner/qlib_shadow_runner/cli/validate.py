@@ -11,6 +11,8 @@ from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.printing import print_json, print_line
 from qlib_shadow_runner.spec import spec_faults
+from qlib_shadow_runner.stages.ledger_rules import ledger_faults
+from qlib_shadow_runner.workflow.description import strategy_of
 from qlib_shadow_runner.workflow.prepare import render_without_data
 
 if TYPE_CHECKING:
@@ -45,11 +47,12 @@ def find_faults(file: Path, documents: list[Mapping[str, object]], template: Pat
     if faults:
         return faults
     manifest = manifest_of(file, documents)
+    parsed = manifest.parse()
     try:
-        render_without_data(manifest.parse(), template_of(manifest, template))
+        research = render_without_data(parsed, template_of(manifest, template))
     except StageError as fault:
-        return [fault]
-    return []
+        return [fault, *(ledger_faults(parsed.ledger, None) if parsed.ledger else [])]
+    return ledger_faults(parsed.ledger, strategy_of(research.workflow)) if parsed.ledger else []
 
 
 def _as_one_error(file: Path, faults: list[StageError]) -> StageError:

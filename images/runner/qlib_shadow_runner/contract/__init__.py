@@ -259,11 +259,16 @@ class LedgerResult(TypedDict, total=False):
     """Profit or loss of the day."""
     drawdown: float
     closedGates: str
-    """Names of the gates that let no order pass, or only sales, joined by ","; absent where all are open."""
+    """Names of the gates that let no order pass, or only sales, joined by ","; absent where all are open.
+    Of a day that was decided already, also dataAge, where no day has come since for too long."""
     missed: int
     """Trading days since the decision before of which none was made."""
     beyondPromise: bool
     """Whether the record lies beyond the band that backtests promised; absent where that is unknown."""
+    tracking: float
+    """The paper account's return less that of this run's backtest over the same days; absent without any."""
+    beyondTracking: bool
+    """Whether that is more than chance; absent where that is unknown."""
     head: str
     """The hash of the chain's last entry, by which a forged chain is found."""
     entries: int

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import (
@@ -19,12 +20,17 @@ from qlib_shadow_runner.contract import (
     ENV_DEADLINE_SECONDS,
     ENV_FEATURES_CACHE_BYTES,
     ENV_TEMPLATE,
+    ExitCode,
     Stage,
     version_path,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+
+COMPLETE: Final = "complete"
+"""The status of a run of which every stage is done."""
 
 
 class Network(StrEnum):
@@ -58,7 +64,13 @@ class StageRow:
     variables: frozenset[str] = frozenset()
     """The other variables that this stage receives and not every stage."""
     ledgers: Access = Access.READ_ONLY
-    """A stage's access to the folder of all books, in a cluster; NONE is read-only once there is a book."""
+    """A stage's access to the folder of all books, in a cluster.
+
+    READ_ONLY is so in runs with a ledger, whose first stage makes the folder; in others, and for NONE, once
+    there is a book.
+    """
+    trains: bool = False
+    """Whether the stage leaves model and signals, from which other runs go on."""
     when: str = "always"
     """The runs that have the stage, in words."""
     belongs: Callable[[Mapping[str, object]], bool] = lambda _spec: True
@@ -100,6 +112,7 @@ STAGES: Final[Mapping[Stage, StageRow]] = {
         network=Network.CLOSED,
         dataset=Access.READ_ONLY,
         leaves=("dataset", "metrics", "configHash"),
+        trains=True,
         variables=frozenset({ENV_TEMPLATE, ENV_FEATURES_CACHE_BYTES}),
     ),
     Stage.LEDGER: StageRow(
@@ -133,6 +146,28 @@ def recorded_stages(metadata: Mapping[str, object]) -> tuple[Stage, ...]:
     records = metadata.get("stages")
     known = records if isinstance(records, Mapping) else {}
     return tuple(stage for stage in STAGES if stage in known) or stages_of({})
+
+
+def stage_record(metadata: Mapping[str, object], stage: Stage) -> Mapping[str, object]:
+    """Return what RUN_METADATA.json says of the last attempt at a stage; empty where there was none."""
+    records = metadata.get("stages")
+    record = records.get(stage) if isinstance(records, Mapping) else None
+    return record if isinstance(record, Mapping) else {}
+
+
+def is_trained(metadata: Mapping[str, object]) -> bool:
+    """Return whether a run has left model and signals, however the stages after its training have ended.
+
+    A run is complete when all of its stages are done; readers of its model or signals ask this instead.
+    """
+    trained = (stage_record(metadata, stage) for stage, row in STAGES.items() if row.trains)
+    return metadata.get("status") == COMPLETE or any(one.get("exit_code") == ExitCode.DONE for one in trained)
+
+
+def is_after_training(stage: Stage, stages: Iterable[Stage]) -> bool:
+    """Return whether a stage comes after the one of these stages that trains."""
+    before = takewhile(lambda one: one is not stage, stages)
+    return any(STAGES[one].trains for one in before)
 
 
 def leaving(key: str, stages: Iterable[Stage]) -> Stage | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from qlib_shadow_runner.contract.strict_json import finite
@@ -211,10 +212,15 @@ def _notes(chain: Chain, day: date, quotes: Quotes, *, is_new: bool) -> list[str
         notes.append(f"the rules are others than before; this is era {len(chain.rules) + 1} of the book")
     if chain.decisions:
         last = chain.decisions[-1].day
-        missed = quotes.calendar[quotes.index(last) + 1 : quotes.index(day)]
+        missed = [one for one in quotes.between(last, day) if one != day]
         if missed:
             days = f"{missed[0]} to {missed[-1]}" if len(missed) > 1 else str(missed[0])
             notes.append(f"no night decided from {last} to {day}: {len(missed)} missed ({days})")
+        entries = takewhile(lambda one: one.day >= last, reversed(chain.entries))
+        notes += [
+            f"the data has no trading day {gone} any more, which the book keeps with the prices of then"
+            for gone in sorted({one.day for one in entries if not quotes.has(one.day)})
+        ]
     return notes
 
 
@@ -229,9 +235,12 @@ def _sentence(document: DayDocument, due: date) -> str:
     turnover = document["figures"]["turnover"]
     if turnover is not None and count:
         said += f" (turnover {percent(turnover)})"
-    reasons = [f"{one['gate']}: {one['sentence']}" for one in closed(document["gates"])][:SHOWN]
-    if reasons:
-        said += f"; {'; '.join(reasons)}"
+    return said + why_not_all(document)
+
+
+def why_not_all(document: DayDocument) -> str:
+    """Return why not all orders of a decision are filled: the closed gates, and that it is late."""
+    said = "".join(f"; {one['gate']}: {one['sentence']}" for one in closed(document["gates"])[:SHOWN])
     if document["late"]:
         said += f"; Late: recorded after {document['decideBefore']}, so that nothing of it is ever filled"
     return said

@@ -25,6 +25,7 @@ ROUNDING: Final = 1e-9
 """A figure that exceeds its limit by so small a part of it does so by rounding alone."""
 NO_HALT: Final = "none"
 SYNTHETIC: Final = "synthetic"
+DATA_AGE: Final = "dataAge"
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ GATES: Final = (
         why=lambda facts: facts.halt_why,
     ),
     Gate(
-        "dataAge",
+        DATA_AGE,
         limit=lambda rules, _facts: rules.gates.max_data_age_days,
         figure=lambda facts: SYNTHETIC if facts.run.synthetic else facts.data_age,
         passes=lambda figure, limit: figure == SYNTHETIC or _at_most(figure, limit),

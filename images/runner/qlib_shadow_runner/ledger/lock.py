@@ -3,8 +3,9 @@
     .us-shadow.lock, .us-shadow.lease    beside the book's folder
 
 The lock saves work and orders the nights. That an entry is never replaced, and that a head never has two
-successors, rests on the link of its number, which succeeds for one writer alone; that no run writes after a
-later attempt of it rests on the fences of storage/files.py.
+successors, rests on the link of its number, which succeeds for one writer alone. A night asks before each
+entry whether it still holds the lock; an attempt of a run that goes on beside a later one can only write the
+same bytes, or find the number taken.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-WAIT_SECONDS: Final = 600.0
-"""A night takes seconds; so long a wait means that its holder hangs."""
+WAIT_SECONDS: Final = 300.0
+"""A night takes seconds; so long a wait means that its holder hangs.
+
+A third attempt has to end by itself within the stage's deadline, so that it still says who holds the book.
+"""
 
 
 def locked_book(folder: Path, limit: float = WAIT_SECONDS) -> AbstractContextManager[Callable[[], None]]:

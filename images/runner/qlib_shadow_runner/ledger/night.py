@@ -16,11 +16,13 @@ from qlib_shadow_runner.errors import from_os_error
 from qlib_shadow_runner.ledger.book import append, begin, remove_drafts, sync_book
 from qlib_shadow_runner.ledger.brought import Night
 from qlib_shadow_runner.ledger.chain import Chain, damaged
-from qlib_shadow_runner.ledger.decide import decide, written
+from qlib_shadow_runner.ledger.decide import decide, why_not_all, written
 from qlib_shadow_runner.ledger.entries import BOOK_FILE, SCHEMA, BookDocument
 from qlib_shadow_runner.ledger.forms import misfit
+from qlib_shadow_runner.ledger.gates import DATA_AGE, Facts, ask, closed
 from qlib_shadow_runner.ledger.halts import halt_of, history
 from qlib_shadow_runner.ledger.lock import locked_book
+from qlib_shadow_runner.ledger.own import require_capital, require_own
 from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.ledger.reconcile import reconcile
 from qlib_shadow_runner.ledger.rules import Rules
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from qlib_shadow_runner.dataset.qlib_layout import Dataset
     from qlib_shadow_runner.ledger.decide import Decided
-    from qlib_shadow_runner.ledger.entries import DayDocument
+    from qlib_shadow_runner.ledger.entries import DayDocument, GateAnswer
     from qlib_shadow_runner.ledger.halts import Halt
 
 __all__ = ["Night", "Recorded", "record_night"]
@@ -55,6 +57,9 @@ class Recorded:
     """What happened, for the run's message."""
     notes: tuple[str, ...] = ()
     """What a person should know besides, in sentences."""
+    closed_since: tuple[str, ...] = ()
+    """Gates that would be closed now, whatever they were when the day was decided: dataAge, where no day came
+    since."""
 
     @property
     def head(self) -> str:
@@ -97,7 +102,7 @@ class _Work:
             return self._recorded_before(chain)
         if chain.entries and self.night.day < chain.entries[-1].day:
             return self._behind(chain)
-        self._require_days(chain)
+        self._require_day()
         on = halt_of(self.night.folder)  # before the history: what is lifted meanwhile is in one of the two
         halts = (*history(self.night.folder), *filter(None, [on]))
         before = len(chain.entries)
@@ -141,17 +146,11 @@ class _Work:
         return chain
 
     def _book(self) -> BookDocument:
-        if self.night.capital is None:
-            refuse(
-                f"spec.ledger.capital: the book {self.name} begins, and neither is its capital given nor "
-                "its share in the portfolio file of the volume; give one of the two",
-                Reason.LEDGER_REFUSED,
-            )
         return BookDocument(
             schema=SCHEMA,
             book=self.name,
             namespace=self.night.namespace,
-            capital=float(self.night.capital),
+            capital=require_capital(self.name, self.night.capital),
             share=self.night.share,
             rules=self.night.rules.document(),
             createdBy=str(self.night.run.get("runId", "")),
@@ -163,37 +162,25 @@ class _Work:
         night = self.night
         if book["book"] != self.name:
             raise damaged(night.folder / BOOK_FILE, f"is that of the book {book['book']}")
-        if book["namespace"] != night.namespace:
-            refuse(
-                f"spec.ledger.book: the book {self.name} belongs to the namespace {book['namespace']}; name "
-                f"another one for {night.namespace}",
-                Reason.LEDGER_REFUSED,
-            )
-        if night.capital not in (None, book["capital"]) and night.share is None:
-            refuse(
-                f"spec.ledger.capital is {night.capital:,.2f}, and the book {self.name} has begun with "
-                f"{book['capital']:,.2f}; leave capital out or as it was, or name another book",
-                Reason.LEDGER_REFUSED,
-            )
+        require_own(self.name, book, night.namespace, night.capital, night.share)
 
-    def _require_days(self, chain: Chain) -> None:
-        """Refuse data that does not have the days that the book counts by."""
-        wanted = [self.night.day, *(one.day for one in chain.entries[-1:])]
-        missing = [day for day in wanted if not self.quotes.has(day)]
-        if missing:
+    def _require_day(self) -> None:
+        """Refuse data that does not have the day of the signals."""
+        if not self.quotes.has(self.night.day):
             refuse(
-                f"spec.dataset: the dataset has no trading day {missing[0]}, which "
-                f"{'the signals have' if missing[0] == self.night.day else f'the book {self.name} has'}; use "
-                "the data with which the book began",
+                f"spec.dataset: the dataset has no trading day {self.night.day}, which the signals have; use "
+                "the data that they were made from",
                 Reason.LEDGER_REFUSED,
             )
 
     def _reconciled(self, chain: Chain, halts: tuple[Halt, ...]) -> Chain:
-        """Return the chain with an entry for each trading day since its last one."""
+        """Return the chain with an entry for each trading day since its last one.
+
+        The data may have that one no more, where its vendor has withdrawn it: the book goes on after it.
+        """
         if not chain.entries:
             return chain
-        first, last = self.quotes.index(chain.entries[-1].day), self.quotes.index(self.night.day)
-        for day in self.quotes.calendar[first + 1 : last + 1]:
+        for day in self.quotes.between(chain.entries[-1].day, self.night.day):
             document = reconcile(
                 chain,
                 day,
@@ -231,15 +218,44 @@ class _Work:
             notes.append(
                 f"this run has other signals for {day} than run {run.get('runId')}, whose decision stays"
             )
-        said = f"book {self.name}: the decision of {day} is recorded already, by run {run.get('runId')}"
-        return Recorded(document, new=False, chain=chain, reconciled=0, sentence=said, notes=tuple(notes))
+        if document["rulesSha256"] != self.night.rules.sha256:
+            notes.append(
+                f"this run has other rules than run {run.get('runId')} had for {day}; they count from the "
+                "next decision on"
+            )
+        by = f"by run {run.get('runId')}{why_not_all(document)}"
+        said = f"book {self.name}: the decision of {day} is recorded already, {by}"
+        old = self._old_data()
+        if old is not None:
+            said += f"; {old['gate']}: {old['sentence']}"
+            notes.append(f"no day has come since {day}: {old['sentence']}")
+        return Recorded(
+            document,
+            new=False,
+            chain=chain,
+            reconciled=0,
+            sentence=said,
+            notes=tuple(notes),
+            closed_since=(old["gate"],) if old is not None else (),
+        )
+
+    def _old_data(self) -> GateAnswer | None:
+        """Return the answer of the gate that asks the age of the data, where it would be closed now.
+
+        A feed that has stopped brings the same day each night, which is decided already: no gate is asked.
+        """
+        age = self.sessions.closed_since(self.night.day, self.now)
+        answers = closed(ask(Facts(self.night.facts, data_age=age), self.night.rules, of_plan=False))
+        return next((one for one in answers if one["gate"] == DATA_AGE), None)
 
     def _behind(self, chain: Chain) -> Recorded:
         last = chain.entries[-1].day
         said = (
             f"book {self.name}: it has come to {last}, and nothing is decided for {self.night.day} afterwards"
         )
-        return Recorded(None, new=False, chain=chain, reconciled=0, sentence=said)
+        old = self._old_data()
+        notes = (f"the data of this run is old: {old['sentence']}",) if old is not None else ()
+        return Recorded(None, new=False, chain=chain, reconciled=0, sentence=said, notes=notes)
 
     def _notes_on_capital(self, chain: Chain) -> list[str]:
         began, asked = chain.book["capital"], self.night.capital

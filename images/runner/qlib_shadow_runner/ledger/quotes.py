@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
@@ -73,6 +74,10 @@ class Quotes:
     def index(self, day: date) -> int:
         """Return the number of a trading day, from 0 on; raises KeyError for any other day."""
         return self._indexes[day]
+
+    def between(self, day: date, last: date) -> tuple[date, ...]:
+        """Return the trading days after a day, which need not be one, up to a last one."""
+        return self.calendar[bisect_right(self.calendar, day) : bisect_right(self.calendar, last)]
 
     def get(self, name: str, symbol: str, index: int) -> float:
         """Return a field of an instrument on a day, or NaN where there is none."""

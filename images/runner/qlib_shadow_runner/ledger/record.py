@@ -10,15 +10,13 @@ import math
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from qlib_shadow_runner.ledger.bands import FEWEST, OF_PROMISE
 from qlib_shadow_runner.texts import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-DEVIATIONS: Final = 2.0
-"""Half of the band around the promise, in standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,14 @@ class Day:
     """The mean daily return of the backtest behind that decision."""
     deviation: float | None
     """The standard deviation of its daily returns."""
+    promised_days: int | None
+    """The days of that backtest."""
+
+    @property
+    def promises(self) -> bool:
+        """Return whether the backtest promised anything; one without a trade has no deviation."""
+        known = (self.promised, self.deviation, self.promised_days)
+        return all(map(is_number, known)) and (self.deviation or 0) > 0 and (self.promised_days or 0) > 0
 
     @property
     def turnover(self) -> float:
@@ -86,11 +92,18 @@ class Record:
 
     @property
     def is_beyond(self) -> bool | None:
-        """Return whether the account lies beyond the promise's band; None while there is no promise."""
-        if not self.promise:
+        """Return whether the account lies beyond the promise's band; None while too few days have one."""
+        if len(self.promise) < FEWEST:
             return None
         last = self.promise[-1]
         return not last.low <= last.account <= last.high
+
+    @property
+    def stands(self) -> str:
+        """Return how the account stands to the band, as words before it."""
+        if self.is_beyond is None:
+            return "too early to hold against"
+        return "beyond" if self.is_beyond else "within"
 
 
 def days_of(entries: Iterable[Mapping[str, Any]]) -> tuple[Day, ...]:
@@ -116,6 +129,7 @@ def days_of(entries: Iterable[Mapping[str, Any]]) -> tuple[Day, ...]:
                 counts=is_next and not decision["late"],
                 promised=promise.get("mean"),
                 deviation=promise.get("deviation"),
+                promised_days=promise.get("days"),
             )
         )
         is_next = False
@@ -164,18 +178,22 @@ def _loss(nav: float, peak: float) -> float:
 
 
 def _promise(days: Iterable[Day]) -> tuple[Point, ...]:
-    """Return the band: each day adds the mean and the variance that its own decision promised."""
-    known = [day for day in days if is_number(day.promised) and is_number(day.deviation)]
+    """Return the band: each day adds the mean and the variance that its own decision promised.
+
+    The promised mean is itself an estimate. Its error is the same each day, so that it grows with the days.
+    """
+    known = [day for day in days if day.promises]
     sums = [accumulate(values) for values in zip(*map(_summands, known), strict=True)]
     points = []
-    for day, account, expected, variance in zip((day.day for day in known), *sums, strict=True):
-        half = DEVIATIONS * math.sqrt(variance)
+    for day, account, expected, variance, error in zip((day.day for day in known), *sums, strict=True):
+        half = OF_PROMISE * math.sqrt(variance + error**2)
         points.append(Point(day, account, expected, expected - half, expected + half))
     return tuple(points)
 
 
-def _summands(day: Day) -> tuple[float, float, float]:
-    return day.day_return, day.promised or 0.0, (day.deviation or 0.0) ** 2
+def _summands(day: Day) -> tuple[float, float, float, float]:
+    deviation, days = day.deviation or 0.0, day.promised_days or 1
+    return day.day_return, day.promised or 0.0, deviation**2, deviation / math.sqrt(days)
 
 
 def compounded(returns: Sequence[float]) -> float | None:

@@ -86,8 +86,8 @@ class Sessions:
         return self.days[0] <= day <= self.days[-1]
 
 
-@cache
-def _sessions(code: str) -> Sessions:
+def require_exchange(code: str) -> None:
+    """Refuse the code of an exchange that is not known."""
     import exchange_calendars  # noqa: PLC0415 - 0.6 s, for books alone
 
     names = exchange_calendars.get_calendar_names()
@@ -96,6 +96,11 @@ def _sessions(code: str) -> Sessions:
             f"spec.ledger.calendar: there is no exchange {code}; {did_you_mean(code, names)}",
             Reason.LEDGER_REFUSED,
         )
+
+
+@cache
+def _sessions(code: str) -> Sessions:
+    require_exchange(code)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library uses what a later pandas will not have
         schedule = _schedule(code)

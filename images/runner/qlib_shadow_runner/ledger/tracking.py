@@ -17,14 +17,13 @@ The order matters where two things work together, so it is fixed.
 from __future__ import annotations
 
 import itertools
-import math
-import statistics
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from qlib_shadow_runner.ledger.account import Account, Order
 from qlib_shadow_runner.ledger.exchange import SELL, is_whole
+from qlib_shadow_runner.ledger.gap import band_of
 from qlib_shadow_runner.ledger.plan import make_plan
 from qlib_shadow_runner.ledger.reconcile import STOPPED
 from qlib_shadow_runner.ledger.restated import at_restated_prices, order_at_restated_price
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
 PARTS: Final = ("data", "timing", "costs", "rules", "signals", "start")
 """In the order in which they are replaced, from the paper account to the backtest."""
-FEWEST: Final = 20
-"""Fewer days give no band."""
 
 
 class Entry(Protocol):
@@ -75,7 +72,7 @@ class Tracking:
     by_day: tuple[Mapping[str, Any], ...]
     """For each day: day, paper and backtest (returns since the start), total, and each part."""
     band: float | None
-    """How far chance alone takes the total: two deviations of its daily changes; None for few days."""
+    """How far chance alone takes the total, asked every night; None for few days."""
 
 
 def track(entries: Sequence[Entry], rules: Rules, quotes: Quotes, tonight: Backtest) -> Tracking | None:
@@ -249,9 +246,7 @@ def _difference(day: date, returns: Sequence[float]) -> dict[str, Any]:
 def _band(by_day: Sequence[Mapping[str, Any]]) -> float | None:
     totals: list[float] = [0.0, *(one["total"] for one in by_day)]
     changes = [later - earlier for earlier, later in itertools.pairwise(totals)]
-    if len(changes) < FEWEST:
-        return None
-    return 2 * statistics.stdev(changes) * math.sqrt(len(changes))
+    return band_of(changes)
 
 
 def _day(document: Mapping[str, Any]) -> date:

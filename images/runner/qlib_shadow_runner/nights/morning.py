@@ -7,7 +7,7 @@ from datetime import timedelta
 from statistics import fmean
 from typing import TYPE_CHECKING, Final, Self
 
-from qlib_shadow_runner.catalog.model_uses import USED, LiveSignals, ModelUse, models_of
+from qlib_shadow_runner.catalog.model_uses import LiveSignals, ModelUse, models_of
 from qlib_shadow_runner.nights.series import NIGHT, all_series, known_start
 from qlib_shadow_runner.runs.listing import ENDED
 
@@ -56,7 +56,7 @@ class NightsOfSeries:
     @property
     def last_whole(self) -> Row | None:
         """Return the newest run that has signals."""
-        return next((run for run in self.runs if run["status"] in USED), None)
+        return next((run for run in self.runs if run["trained"]), None)
 
     @property
     def rests(self) -> bool:
@@ -140,7 +140,7 @@ class Morning:
 
 def has_trained(run: Row) -> bool:
     """Return whether a run has signals of a model that it has trained itself."""
-    return run["status"] in USED and run["model_trained_by"] == run["run_id"]
+    return bool(run["trained"]) and run["model_trained_by"] == run["run_id"]
 
 
 def weekdays_between(first: date, last: date) -> int:

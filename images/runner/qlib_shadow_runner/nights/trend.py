@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.catalog.model_uses import USED
 from qlib_shadow_runner.catalog.track_record import mean
 from qlib_shadow_runner.nights.morning import has_trained
 from qlib_shadow_runner.nights.needs import BAD, DRIFTING
@@ -60,7 +59,7 @@ def _week(nights: NightsOfSeries, monday: date) -> Week:
         live_ic=mean(live),
         days_judged=len(live),
         drifting=sum(run["drift"] == DRIFTING for run in runs),
-        turnover_drift=mean(run["drift_turnover"] for run in runs if run["status"] in USED),
+        turnover_drift=mean(run["drift_turnover"] for run in runs if run["trained"]),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract import METADATA_FILE, RESULTS, Reason, Result, Stage
+from qlib_shadow_runner.contract.stages import stage_record
 from qlib_shadow_runner.contract.strict_json import finite
 from qlib_shadow_runner.errors import StageError, from_os_error
 from qlib_shadow_runner.runs.lease import Lease
@@ -72,9 +73,7 @@ class RunFolder:
 
     def stage_record(self, stage: Stage) -> dict[str, object]:
         """Return what the metadata say of a stage's last attempt."""
-        stages = self.metadata.get("stages")
-        record = stages.get(stage) if isinstance(stages, dict) else None
-        return record if isinstance(record, dict) else {}
+        return dict(stage_record(self.metadata, stage))
 
     def attempts(self, stage: Stage) -> int:
         """Return how many attempts at a stage have begun."""

@@ -20,7 +20,7 @@ from qlib_shadow_runner.contract import (
     Stage,
 )
 from qlib_shadow_runner.contract.spec import run_id_fault
-from qlib_shadow_runner.contract.stages import leaving, recorded_stages
+from qlib_shadow_runner.contract.stages import COMPLETE, leaving, recorded_stages
 from qlib_shadow_runner.errors import EXIT_CODES, StageError
 from qlib_shadow_runner.runs.lease import HOLDER, seconds_without_holder
 from qlib_shadow_runner.runs.values import moment, number
@@ -43,7 +43,7 @@ STATUS_DAMAGED: Final = "damaged"
 """The status of a run with a document that cannot be read."""
 ENDED: Final = frozenset(
     {
-        "complete",
+        COMPLETE,
         STATUS_FAILED,
         STATUS_INTERRUPTED,
         STATUS_DOWNLOADED,
@@ -99,7 +99,7 @@ class ListedRun:
         if self.fault:
             return STATUS_DAMAGED
         written = str(self.metadata.get("status"))
-        if written == "complete" and self._documents[0].get(GOLDEN_FILE, {}).get("passed") is False:
+        if written == COMPLETE and self._documents[0].get(GOLDEN_FILE, {}).get("passed") is False:
             return STATUS_NOT_GOLDEN
         return STATUS_INTERRUPTED if written not in ENDED and self._is_abandoned else written
 

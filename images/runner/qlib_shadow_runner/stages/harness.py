@@ -14,9 +14,9 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from qlib_shadow_runner.contract import LEDGERS, LOCAL_NAMESPACE, ExitCode, Reason, Result, Stage
+from qlib_shadow_runner.contract import LEDGERS, ExitCode, Reason, Result, Stage
 from qlib_shadow_runner.contract.spec import series_of
-from qlib_shadow_runner.contract.stages import STAGES, Access, pinned_path
+from qlib_shadow_runner.contract.stages import COMPLETE, STAGES, Access, is_after_training, pinned_path
 from qlib_shadow_runner.errors import StageError, from_os_error, unexpected
 from qlib_shadow_runner.guard.layers import close_own_network
 from qlib_shadow_runner.process.environment import child_environment
@@ -30,7 +30,7 @@ from qlib_shadow_runner.runs.result import make_result, now
 from qlib_shadow_runner.runs.values import whole
 from qlib_shadow_runner.spec import parse_spec
 from qlib_shadow_runner.stages.download import download
-from qlib_shadow_runner.stages.ledger import ledger
+from qlib_shadow_runner.stages.ledger import ledger, refuse_ledger
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 from qlib_shadow_runner.stages.qrun import qrun
 from qlib_shadow_runner.stages.stage_end import StageEnd
@@ -173,6 +173,8 @@ def _work(stage_input: StageInput, folder: RunFolder, supervisor: Supervisor, te
             scratch=scratch,
             environ=child_environment(stage_input.environ, threads=limits.threads, scratch=str(scratch)),
         )
+        if stage_input.stage is stage_input.stages[0]:
+            refuse_ledger(context)
         return WORK[stage_input.stage](context)
 
 
@@ -186,10 +188,11 @@ def as_stage_error(error: Exception) -> StageError:
 def _begin(stage_input: StageInput, folder: RunFolder, attempt: int, clock: Clock) -> None:
     """Record the run's identity and origin before the work starts.
 
-    In a cluster, later stages mount the folder of all books read-only, for which it has to be there.
+    Later stages of a run with a ledger mount the folder of all books read-only, so it has to be there.
     """
     identity, before, pinned = stage_input.identity, folder.metadata, pinned_path(stage_input.raw_spec)
-    if identity.namespace != LOCAL_NAMESPACE and STAGES[stage_input.stage].ledgers is not Access.READ_ONLY:
+    writes = any(STAGES[stage].ledgers is Access.WRITTEN for stage in stage_input.stages)
+    if writes and STAGES[stage_input.stage].ledgers is not Access.READ_ONLY:
         make_own_folder(stage_input.folder.parent / LEDGERS)
     folder.update_metadata(
         schema=1,
@@ -202,10 +205,17 @@ def _begin(stage_input: StageInput, folder: RunFolder, attempt: int, clock: Cloc
         reason=None,
         started_at_utc=before.get("started_at_utc", clock.started_at),
         finished_at_utc=None,
-        **provenance(stage_input.environ, read_limits()),
+        **_origin(stage_input),
         **({"dataset_resolved_path": pinned} if pinned else {}),  # prune keeps this version from now on
         stages=_with_record(folder, stage_input, {"attempts": attempt, "started_at_utc": clock.started_at}),
     )
+
+
+def _origin(stage_input: StageInput) -> dict[str, object]:
+    """Return the code and the machine of a run; what its training had stays, whatever comes afterwards."""
+    if is_after_training(stage_input.stage, stage_input.stages):
+        return {}
+    return provenance(stage_input.environ, read_limits())
 
 
 def _finish(
@@ -220,7 +230,7 @@ def _finish(
     """Record the attempt; after the last stage or a failure, also the run's final status."""
     done = result["exitCode"] == ExitCode.DONE
     peak = peak_memory()
-    record = {
+    record: dict[str, object] = {
         "attempts": attempt,
         "started_at_utc": clock.started_at,
         "finished_at_utc": result["finishedAt"],
@@ -231,9 +241,13 @@ def _finish(
         "peak_memory_source": peak.source,
     }
     stage = stage_input.stage
-    ended: dict[str, object] = {"network_guard": list(layers)} if STAGES[stage].is_closed else {}
+    ended: dict[str, object] = {}
+    if STAGES[stage].trains:
+        ended["network_guard"] = list(layers)  # what protected the training; no later stage replaces it
+    elif STAGES[stage].is_closed:
+        record["network_guard"] = list(layers)
     if not done or stage is stage_input.stages[-1]:
-        status = "complete" if done else "interrupted" if result["reason"] == Reason.INTERRUPTED else "failed"
+        status = COMPLETE if done else "interrupted" if result["reason"] == Reason.INTERRUPTED else "failed"
         ended |= {"status": status, "reason": result["reason"], "finished_at_utc": result["finishedAt"]}
     folder.update_metadata(
         stages=_with_record(folder, stage_input, record),

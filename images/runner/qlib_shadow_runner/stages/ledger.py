@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from qlib_shadow_runner.contract import ENV_REQUEST
+from qlib_shadow_runner.contract import ENV_REQUEST, ENV_TEMPLATE, LEDGERS
 from qlib_shadow_runner.printing import print_line
 from qlib_shadow_runner.stages.outcome import Outcome, StageContext
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.contract import LedgerResult
+
+
+def refuse_ledger(context: StageContext) -> None:
+    """Refuse, in the first stage of a run, a ledger that could record no night of it.
+
+    In a child: templates are untrusted, so it has no credentials, and this process no Jinja.
+    """
+    if context.spec.ledger is None:
+        return
+    stage_input, around = context.stage_input, context.stage_input.environ
+    arguments = {
+        "ledgers": str(stage_input.folder.parent / LEDGERS),
+        "namespace": stage_input.identity.namespace,
+    }
+    told = {name: around[name] for name in (ENV_REQUEST, ENV_TEMPLATE) if name in around}
+    context.supervisor.step(
+        "ledger_asked", arguments, environ={**context.environ, **told}, cwd=str(context.scratch)
+    )
 
 
 def ledger(context: StageContext) -> Outcome:

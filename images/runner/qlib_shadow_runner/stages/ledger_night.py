@@ -10,19 +10,25 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.analysis.outputs import Outputs
-from qlib_shadow_runner.contract import ARTIFACTS, LEDGERS, METADATA_FILE, MODEL, Reason, Stage
+from qlib_shadow_runner.contract import ARTIFACTS, LEDGERS, METADATA_FILE, WORKFLOW_FILE, Reason, Stage
+from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import DamagedFileError, StageError
+from qlib_shadow_runner.export.ranked_signals import signals_sha256
 from qlib_shadow_runner.ledger.gates import RunFacts
 from qlib_shadow_runner.ledger.night import Night
-from qlib_shadow_runner.ledger.portfolio import capital_of
+from qlib_shadow_runner.ledger.own import capital_asked, require_book
 from qlib_shadow_runner.ledger.quotes import Quotes
-from qlib_shadow_runner.runs.values import number, text, whole
-from qlib_shadow_runner.stages.ledger_rules import rules_of
+from qlib_shadow_runner.runs.values import number, text
+from qlib_shadow_runner.stages.ledger_rules import ledger_faults, rules_of
 from qlib_shadow_runner.storage.untrusted import why_unreadable
+from qlib_shadow_runner.training.model_folder import ModelFolder
+from qlib_shadow_runner.training.trained import Unusable
 from qlib_shadow_runner.verify import check_all
 from qlib_shadow_runner.verify.acceptance import CHECKS
 from qlib_shadow_runner.verify.evidence import Evidence
+from qlib_shadow_runner.workflow.description import exchange_of, strategy_of
+from qlib_shadow_runner.workflow.vetting import vet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,9 +58,15 @@ class RunOfTheNight:
         """Return the run in a folder."""
         return cls(Evidence(folder, mount, before=Stage.LEDGER), identity, spec)
 
+    def check(self) -> None:
+        """Refuse what the first stage of the run refuses, too: before the long checks of the run."""
+        for fault in ledger_faults(self.spec, self.backtested["strategy"]):
+            raise fault
+        require_book(self.spec, self.book.parent, self.identity.namespace)
+
     def night(self) -> Night:
         """Return what the run brings to its book."""
-        rules, (capital, share) = self.rules, self._capital()
+        rules, (capital, share) = self.rules, capital_asked(self.spec, self.book.parent)
         return Night(
             folder=self.book,
             namespace=self.identity.namespace,
@@ -101,8 +113,25 @@ class RunOfTheNight:
     @cached_property
     def rules(self) -> Rules:
         """Return the rules that the run asks for."""
-        region = self.evidence.workflow.document.get("qlib_init", {}).get("region")
-        return rules_of(self.spec, self.metadata, str(region), self.quotes, self._universe())
+        backtested = self.backtested
+        region = self.evidence.workflow.document["qlib_init"]["region"]
+        return rules_of(self.spec, backtested, str(region), self.quotes, self._universe())
+
+    @cached_property
+    def backtested(self) -> Mapping[str, Any]:
+        """Return strategy, exchange and days of the backtest, from the workflow, which is vetted again.
+
+        Its ranges hold for them; what the metadata say of them is only told.
+        """
+        try:
+            workflow = self.evidence.workflow
+            vet(workflow)
+        except OSError as error:
+            raise incomplete(why_unreadable(error)) from error
+        except StageError as error:
+            raise incomplete(f"{WORKFLOW_FILE} is not one that a run can have: {error.message}") from error
+        days = [str(workflow.backtest[name]) for name in ("start_time", "end_time")]
+        return {"strategy": strategy_of(workflow), "exchange": exchange_of(workflow), "backtest": days}
 
     @cached_property
     def _last_rows(self) -> pd.DataFrame:
@@ -134,27 +163,29 @@ class RunOfTheNight:
         )
         return {name: value for name, value in rows if math.isfinite(value)}
 
-    def _capital(self) -> tuple[float | None, float | None]:
-        """Return the capital of the spec, or that of the book's share; an existing book needs neither."""
-        if self.spec.capital is not None:
-            return self.spec.capital, None
-        return capital_of(self.book.parent, self.spec.book)
-
     def _told(self) -> dict[str, object]:
         """Return what a decision records of its run."""
-        data, outputs = self.metadata, self.metadata["outputs"]
-        assert isinstance(outputs, dict), "it was looked at"
-        models = {name: digest for name, digest in sorted(outputs.items()) if name.startswith(f"{MODEL}/")}
+        data, models = self.metadata, self.model.listed() if self.model else {}
         return {
             "runId": self.identity.run_id,
             "uid": self.identity.uid,
-            "signalsSha256": data["signals_sha256"],
-            "modelSha256": hashlib.sha256(json.dumps(models).encode()).hexdigest() if models else None,
+            "signalsSha256": signals_sha256(self.evidence.signals[0]),
+            "modelSha256": hashlib.sha256(json.dumps(dict(sorted(models.items()))).encode()).hexdigest()
+            if models
+            else None,
             "configHash": data["config_hash"],
             "datasetFingerprint": data["dataset_fingerprint"],
             "dataset": data["dataset_resolved_path"],
             "live": data.get("live"),
         }
+
+    @cached_property
+    def model(self) -> ModelFolder | None:
+        """Return the model in the run folder; None where there is none that can be read."""
+        try:
+            return ModelFolder.read(self.evidence.folder)
+        except (Unusable, OSError):  # the checks of a golden run say why
+            return None
 
     # --- what the gates ask ------------------------------------------------------------------------
 
@@ -167,13 +198,24 @@ class RunOfTheNight:
             golden_why=golden[1],
             signals=signals[0],
             signals_why=signals[1],
-            model_age_days=whole(data.get("model_age_days")),
+            model_age_days=self._model_age(),
             live_ic=text(decay.get("state")) or "unknown",
             live_ic_figure=number(decay.get("live_ic")),
             drift=text(drift.get("state")) or "unknown",
             coverage=self.coverage(),
-            synthetic=str(data.get("dataset_source", "")).startswith("synthetic"),
+            synthetic=self._is_synthetic(),
         )
+
+    def _model_age(self) -> int | None:
+        """Return how many trading days have come since the data ended with which the model was trained."""
+        if self.model is None:
+            return None
+        return sum(self.model.day("data_end") < day <= self.day for day in self.quotes.calendar)
+
+    def _is_synthetic(self) -> bool:
+        """Return whether the data is synthetic, by the dataset's manifest, which no training writes."""
+        manifest = DatasetManifest.read(manifest_path(self.evidence.dataset))
+        return manifest is not None and manifest.synthetic
 
     def _checked(self, *, golden: bool) -> tuple[tuple[Passed, str], tuple[Passed, str]]:
         """Return whether the run passes all checks of a golden run, and that of its signals, with why not.
@@ -215,6 +257,12 @@ class RunOfTheNight:
         """Return the daily account of the run's backtest; None where there is none."""
         return Outputs(self.evidence.tables).backtest
 
+    def closes(self) -> dict[date, float]:
+        """Return the value of the backtest's account at each close; empty where there is none."""
+        table = self.account
+        known = table["account"].dropna() if table is not None and "account" in table else {}
+        return {day.date(): float(value) for day, value in known.items()}
+
     def _benchmark(self) -> dict[date, float]:
         """Return the benchmark's return of each day from the backtest's first on.
 
@@ -254,7 +302,7 @@ class RunOfTheNight:
 
 NEEDED = (
     *("signals_file", "signals_sha256", "config_hash", "dataset_fingerprint", "dataset_resolved_path"),
-    *("market", "benchmark", "strategy", "exchange", "backtest", "outputs"),
+    *("market", "benchmark"),
 )
 """What the ledger needs of RUN_METADATA.json."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.contract import Reason
@@ -10,14 +12,17 @@ from qlib_shadow_runner.contract.spec.ledger import CALENDARS, Calibrated
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.quotes import lacks_factors
 from qlib_shadow_runner.ledger.rules import Costs, GateRules, Limits, Rules, Targets
+from qlib_shadow_runner.ledger.sessions import deadline, require_exchange
 from qlib_shadow_runner.runs import values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from qlib_shadow_runner.contract.spec.ledger import LedgerSpec
     from qlib_shadow_runner.ledger.quotes import Quotes
 
+SOME_DAY = date(2026, 1, 5)
+"""A time zone is known on each day or on none."""
 RISK_DEGREE = 0.95
 """Qlib's own, where a strategy does not say it."""
 
@@ -52,6 +57,29 @@ def rules_of(
 def _same(asked: object, rules: type[Limits | GateRules]) -> dict[str, Any]:
     """Return the fields that a part of the rules has by the names that the spec gives them, too."""
     return {one.name: getattr(asked, one.name) for one in fields(rules)}
+
+
+def ledger_faults(spec: LedgerSpec, strategy: Mapping[str, Any] | None) -> list[StageError]:
+    """Return what is wrong with a ledger's spec, over the strategy of its workflow where that is known.
+
+    It needs neither data nor a book, so that it is asked before anything is fetched or trained.
+    """
+    checks: list[Callable[[], object]] = []
+    if spec.calendar is not None:
+        checks.append(partial(require_exchange, spec.calendar))
+    if spec.decide_before is not None:
+        checks.append(partial(deadline, spec.decide_before, SOME_DAY))
+    if strategy is not None:
+        checks.append(partial(_targets, spec, strategy))
+    return [fault for check in checks if (fault := _refusal(check)) is not None]
+
+
+def _refusal(check: Callable[[], object]) -> StageError | None:
+    try:
+        check()
+    except StageError as error:
+        return error
+    return None
 
 
 def _targets(spec: LedgerSpec, strategy: Mapping[str, Any]) -> Targets:

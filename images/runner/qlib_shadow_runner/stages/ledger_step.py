@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.contract import LedgerResult
+from qlib_shadow_runner.ledger.gap import gap_of
 from qlib_shadow_runner.ledger.gates import closed
 from qlib_shadow_runner.ledger.night import record_night
 from qlib_shadow_runner.ledger.record import days_of, record_of
@@ -13,6 +14,8 @@ from qlib_shadow_runner.report.book.page import refresh_page
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
     from pathlib import Path
 
     from qlib_shadow_runner.contract.spec.ledger import LedgerSpec
@@ -26,19 +29,20 @@ NAMES_MAX = 500
 def keep_ledger(folder: Path, mount: Path, identity: Identity, spec: LedgerSpec) -> dict[str, Any]:
     """Record the night, and make the book's tables and page again; return result, message and notes."""
     run = RunOfTheNight.of(folder, mount, identity, spec)
+    run.check()
     night = run.night()
     recorded = record_night(night, run.dataset)
     chain = recorded.chain
     faults = (refresh_tables(night.folder, chain), refresh_page(night.folder, chain))
     return {
-        "result": ledger_result(night, recorded),
+        "result": ledger_result(night, recorded, run.closes()),
         "message": recorded.sentence,
         "reconciled": recorded.reconciled,
         "notes": [*recorded.notes, *filter(None, faults)],
     }
 
 
-def ledger_result(night: Night, recorded: Recorded) -> LedgerResult:
+def ledger_result(night: Night, recorded: Recorded, backtest: Mapping[date, float]) -> LedgerResult:
     """Return what the resource shows of the book; what is not known is absent."""
     chain = recorded.chain
     found = LedgerResult(
@@ -53,6 +57,8 @@ def ledger_result(night: Night, recorded: Recorded) -> LedgerResult:
         return found
     before = max((one.day for one in chain.decisions if one.day < night.day), default=None)
     missed = sum(before is not None and before < one.day < night.day for one in chain.fills)
+    gates = [*(one["gate"] for one in closed(decision["gates"])), *recorded.closed_since]
+    gap = gap_of({one.day: one.brief["account"]["nav"] for one in chain.entries}, backtest)
     told = {
         "decision": decision["decision"],
         "late": decision["late"],
@@ -61,9 +67,11 @@ def ledger_result(night: Night, recorded: Recorded) -> LedgerResult:
         "nav": decision["account"]["nav"],
         "pnl": next((one.brief["pnl"] for one in chain.fills if str(one.day) == decision["day"]), None),
         "drawdown": decision["figures"].get("drawdown"),
-        "closedGates": ",".join(one["gate"] for one in closed(decision["gates"]))[:NAMES_MAX] or None,
+        "closedGates": ",".join(dict.fromkeys(gates))[:NAMES_MAX] or None,
         "missed": missed,
         "beyondPromise": record_of(days_of(one.brief for one in chain.entries)).is_beyond,
+        "tracking": gap.total if gap else None,
+        "beyondTracking": gap.is_beyond if gap else None,
     }
     found.update({key: value for key, value in told.items() if value is not None})  # type: ignore[typeddict-item]
     return found

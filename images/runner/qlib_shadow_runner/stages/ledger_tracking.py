@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.contract import LOCAL_NAMESPACE, Reason
 from qlib_shadow_runner.contract.spec.ledger import LedgerSpec
+from qlib_shadow_runner.contract.stages import COMPLETE
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.tracking import Backtest, Tracking, track
-from qlib_shadow_runner.runs.listing import all_runs
+from qlib_shadow_runner.runs.listing import STATUS_NOT_GOLDEN, all_runs
 from qlib_shadow_runner.runs.request import Identity
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight, incomplete
 from qlib_shadow_runner.storage.untrusted import why_unreadable
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.runs.listing import ListedRun
     from qlib_shadow_runner.storage.volume import Volume
 
-COMPLETE = ("complete", "not-golden")
-"""The statuses of runs that have a backtest."""
+WHOLE = (COMPLETE, STATUS_NOT_GOLDEN)
+"""The statuses of runs whose ledger is done, too: only these have recorded in a book."""
 
 
 def newest_run_of(volume: Volume, book: str) -> ListedRun | None:
     """Return the newest complete run that has recorded in a book, as its own metadata says it."""
-    return next((run for run in all_runs(volume) if run.status in COMPLETE and _book_of(run) == book), None)
+    return next((run for run in all_runs(volume) if run.status in WHOLE and _book_of(run) == book), None)
 
 
 def track_run(folder: Path, run: ListedRun, volume: Volume) -> Tracking | None:
@@ -57,14 +58,9 @@ def _track(chain: Chain, run: RunOfTheNight) -> Tracking | None:
         scores=_scores(run.evidence.signals[0], chain.entries[0].day),
         costs=run.rules.costs,
         strategy=run.rules.targets,
-        fill_at="open" if _exchange(run).get("deal_price") == "open" else "close",
+        fill_at="open" if run.backtested["exchange"]["deal_price"] == "open" else "close",
     )
     return track(chain.entries, chain.rules[0], run.quotes, tonight)
-
-
-def _exchange(run: RunOfTheNight) -> Mapping[str, Any]:
-    found = run.metadata["exchange"]
-    return found if isinstance(found, dict) else {}
 
 
 def _scores(signals: pd.DataFrame, first: date) -> dict[date, Mapping[str, float]]:

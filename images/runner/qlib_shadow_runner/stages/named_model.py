@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import METADATA_FILE, Reason
+from qlib_shadow_runner.contract.stages import is_trained
 from qlib_shadow_runner.crash_points import ModelPoint, fault_point
 from qlib_shadow_runner.errors import DamagedFileError, StageError
 from qlib_shadow_runner.printing import print_line
@@ -57,9 +58,10 @@ def _check(question: ModelQuestion, source: str | None) -> None:
     runs = question.context.folder.path.parent
     if not is_folder(runs, source):
         raise Unusable("there is no such run on this volume")
-    status = read_object(runs, f"{source}/{METADATA_FILE}").get("status")
-    if status != "complete":
-        raise Unusable(f"the run is {status}, and only a complete one has a model to predict with")
+    metadata = read_object(runs, f"{source}/{METADATA_FILE}")
+    if not is_trained(metadata):
+        status = metadata.get("status")
+        raise Unusable(f"the run is {status}, and only one that has trained has a model to predict with")
     model = ModelFolder.read(runs / source)
     difference = question.recipe.difference(model.document.get("recipe")) if model else None
     if difference:

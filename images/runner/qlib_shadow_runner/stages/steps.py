@@ -120,6 +120,24 @@ def ledger(arguments: Mapping[str, object]) -> dict[str, object]:
     return keep_ledger(Path(str(arguments["folder"])), Path(str(arguments["mount"])), identity, spec)
 
 
+def ledger_asked(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Refuse a ledger that could record no night of this run, before anything is fetched or trained."""
+    from qlib_shadow_runner.ledger.own import require_book  # noqa: PLC0415
+    from qlib_shadow_runner.runs.request import requested_spec  # noqa: PLC0415
+    from qlib_shadow_runner.spec import parse_spec  # noqa: PLC0415
+    from qlib_shadow_runner.stages.ledger_rules import ledger_faults  # noqa: PLC0415
+    from qlib_shadow_runner.workflow.description import strategy_of  # noqa: PLC0415
+    from qlib_shadow_runner.workflow.prepare import check_without_data  # noqa: PLC0415
+
+    spec = parse_spec(requested_spec(os.environ))
+    assert spec.ledger is not None, "only a run with a ledger has the step"
+    workflow = check_without_data(spec, os.environ.get(ENV_TEMPLATE))
+    for fault in ledger_faults(spec.ledger, strategy_of(workflow) if workflow else None):
+        raise fault
+    require_book(spec.ledger, Path(str(arguments["ledgers"])), str(arguments["namespace"]))
+    return {}
+
+
 OF_DOWNLOAD: Final = frozenset({"workflow", "dataset"})
 """The steps of the download stage; but for that of the ledger, the others are of the training."""
 NO_THREAD: Final = ("can't start new thread", "Failed to launch worker thread")
@@ -133,6 +151,7 @@ STEPS: Final[Mapping[str, Callable[[Mapping[str, object]], dict[str, object]]]] 
     "model": model,
     "decay": decay,
     "ledger": ledger,
+    "ledger_asked": ledger_asked,
 }
 
 

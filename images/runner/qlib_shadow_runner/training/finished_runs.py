@@ -1,4 +1,4 @@
-"""The finished runs beside a run whose metadata have a certain value."""
+"""The runs beside a run whose training is finished, and whose metadata have a certain value."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.contract import METADATA_FILE
 from qlib_shadow_runner.contract.spec import run_id_fault
+from qlib_shadow_runner.contract.stages import is_trained
 from qlib_shadow_runner.storage.untrusted import DOCUMENT, names_in, read_file, read_object
 
 if TYPE_CHECKING:
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
 
 
 def finished_runs_with(folder: Path, key: str, value: str) -> list[tuple[Path, Mapping[str, object]]]:
-    """Return the complete runs beside a run that have this value, with their metadata, the oldest first."""
+    """Return the runs beside a run that have trained and have this value, with their metadata, oldest first.
+
+    A ledger that failed, or is still at work, says nothing against model and signals.
+    """
     found = []
     for name in names_in(folder.parent):
         metadata = _metadata(folder.parent, name, key, value) if name != folder.name else {}
-        if metadata.get("status") == "complete":
+        if is_trained(metadata):
             found.append((folder.parent / name, metadata))
     return sorted(found, key=lambda pair: str(pair[1].get("finished_at_utc")))
 

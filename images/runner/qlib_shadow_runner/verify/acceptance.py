@@ -22,7 +22,7 @@ from qlib_shadow_runner.contract import (
     ExitCode,
     Metrics,
 )
-from qlib_shadow_runner.contract.stages import STAGES
+from qlib_shadow_runner.contract.stages import COMPLETE, STAGES, stage_record
 from qlib_shadow_runner.guard.layers import AUDIT_HOOK
 from qlib_shadow_runner.runs.mlruns import RunStatus
 from qlib_shadow_runner.storage.listed_files import sha256_of_stream
@@ -73,7 +73,7 @@ def metadata_is_complete(evidence: Evidence) -> str:
     missing = [key for key in required if evidence.metadata.get(key) in (None, "", {}, [])]
     if missing:
         raise BrokenPromise(f"{METADATA_FILE} lacks {', '.join(missing)}")
-    expected = "running" if under_way else "complete"
+    expected = "running" if under_way else COMPLETE
     if evidence.metadata["status"] != expected:
         raise BrokenPromise(f'the status is "{evidence.metadata["status"]}", not "{expected}"')
     if under_way:
@@ -218,10 +218,18 @@ def logs_are_complete(evidence: Evidence) -> str:
 
 
 def network_was_closed(evidence: Evidence) -> str:
-    """Check that the training had no network, and that metadata and log name the same protection."""
-    layers = evidence.metadata.get("network_guard")
+    """Check that no closed stage had a network, and that metadata and log name the same protection."""
+    found = _closed_by(evidence, evidence.metadata.get("network_guard"), "the training")
+    for stage in evidence.stages:
+        if STAGES[stage].is_closed and not STAGES[stage].trains:
+            layers = stage_record(evidence.metadata, stage).get("network_guard")
+            _closed_by(evidence, layers, f"the stage {stage}")
+    return found
+
+
+def _closed_by(evidence: Evidence, layers: object, what: str) -> str:
     if not isinstance(layers, list) or AUDIT_HOOK not in layers:
-        raise BrokenPromise(f"{METADATA_FILE} does not say what kept the training from the network")
+        raise BrokenPromise(f"{METADATA_FILE} does not say what kept {what} from the network")
     named = ", ".join(map(str, layers))
     if missing_texts(evidence.folder, STDOUT_FILE, [f"network closed by {named}\n"]):
         raise BrokenPromise(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qlib_shadow_runner.analysis.facts import RunFacts
+from qlib_shadow_runner.contract import METADATA_FILE
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.discovery.market import describe_market
 from qlib_shadow_runner.discovery.traded_days import traded_days
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 def check_signals(evidence: Evidence) -> tuple[str | None, str]:
     """Return the first fault or None, and a description of the signals."""
     from qlib_shadow_runner.analysis.outputs import Outputs  # noqa: PLC0415 - pandas only when needed
-    from qlib_shadow_runner.export.ranked_signals import rank_signals, with_expected_returns  # noqa: PLC0415
+    from qlib_shadow_runner.export.ranked_signals import (  # noqa: PLC0415
+        rank_signals,
+        signals_sha256,
+        with_expected_returns,
+    )
 
     table = evidence.signals[0]
     if table.empty:
@@ -31,6 +36,8 @@ def check_signals(evidence: Evidence) -> tuple[str | None, str]:
     fault = fault or _other_end(last, evidence) or _strangers(table, evidence)
     if fault is None and not same:
         fault = "its rows do not follow from the recorder's predictions and labels"
+    if fault is None and signals_sha256(table) != evidence.metadata.get("signals_sha256"):
+        fault = f"its rows do not hash to what {METADATA_FILE} says"
     return fault, f"{len(table):,} rows to {last}"
 
 

@@ -126,24 +126,26 @@ DATA_DECIDES: Final = frozenset({Reason.SEGMENTS_INVALID, Reason.DATASET_TOO_SHO
 """Faults of a calendar: on made-up days they say nothing of the run."""
 
 
-def check_without_data(spec: RunSpec, own_text: str | None) -> None:
+def check_without_data(spec: RunSpec, own_text: str | None) -> Workflow | None:
     """Refuse a workflow that no dataset can make right: an unknown template or parameter, a forbidden class.
 
-    Days, market and benchmark are made up here, so what depends on them is left to the qrun stage.
+    Days, market and benchmark are made up here, so what depends on them is left to the qrun stage. Return the
+    workflow; None where it is not known yet.
     """
     if spec.workflow.config_map is not None and own_text is None:
-        return  # an operator of an earlier version gives the template to the qrun stage alone
+        return None  # an operator of an earlier version gives the template to the qrun stage alone
     template = find_template(spec.workflow, own_text)
     try:
         plan = _made_up_plan(spec.workflow, ALPHA158)
     except StageError as fault:
         if fault.reason in DATA_DECIDES:
-            return
+            return None
         raise
     filled = fill(template, template_parameters(spec, plan, NO_DATASET.provider_uri, NO_DATASET.threads))
     workflow = parse(filled.text)
     vet(workflow)
     check_used(spec, filled)
+    return workflow
 
 
 YEAR: Final = timedelta(days=366)

@@ -10,12 +10,18 @@ from qlib_shadow_operator.runs.names import FINISHED, ConditionType
 from qlib_shadow_operator.runs.rules import RULES
 from qlib_shadow_operator.runs.stages import CHECKS
 from qlib_shadow_operator.runs.transitions import STAGE_TRANSITIONS
-from qlib_shadow_runner.contract.stages import STAGES
+from qlib_shadow_runner.contract.stages import STAGES, Access
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 PAGE: Final = Path(__file__).parents[4] / "docs" / "states.md"
+BOOKS: Final = {
+    Access.NONE: "read-only, once there is one",
+    Access.READ_ONLY: "read-only, where `ledger` is given or there is one",
+    Access.WRITTEN: "written",
+}
+"""The access to the folder of all books, which is mounted only where it is known to be there."""
 TERMINAL: Final = (ConditionType.COMPLETE, ConditionType.FAILED)
 
 TEXT: Final = """\
@@ -28,8 +34,8 @@ derives the state of each stage from its Job and pods, and then decides what to 
 the run's status: the same objects lead to the same decision in every operator process. A restart begins no
 timeout again.
 
-| stage | in which runs | what it does | network | dataset | variables of its own | leaves |
-|---|---|---|---|---|---|---|
+| stage | in which runs | what it does | network | dataset | books | variables of its own | leaves |
+|---|---|---|---|---|---|---|---|
 {stages}
 
 ## A stage
@@ -97,7 +103,8 @@ def stages() -> list[str]:
         given = ", ".join(f"`{name}`" for name in sorted(row.secrets | row.variables))
         left = ", ".join(f"`{key}`" for key in row.leaves)
         lines.append(
-            f"| `{stage}` | {row.when} | {row.does} | {row.network} | {row.dataset} | {given} | {left} |"
+            f"| `{stage}` | {row.when} | {row.does} | {row.network} | {row.dataset} | {BOOKS[row.ledgers]} | "
+            f"{given} | {left} |"
         )
     return lines
 

@@ -112,7 +112,7 @@ def test_one_book_is_shown_whole(read_only: Path, ask: Ask):
         "us-shadow Decided (namespace research)",
         "decided 2026-11-17: Decided, 2 orders, by run us-20261117",
         "9 days after a decision in time; the benchmark made +0.90% on the same",
-        "within the band of",
+        "too early to hold against the band of",
         "late 2026-11-10 missed 2026-11-12",
         "era 1: topk 2, nDrop 1, weights of the backtest, fills at close",
         "unknown liveIc too few judged days; it passes",

@@ -125,26 +125,14 @@ def test_each_night_adds_the_trading_days_since_and_one_decision(market: SmallMa
     assert chain.book["capital"] == CAPITAL
 
 
-def test_the_same_night_again_is_recorded_already_and_changes_no_byte(market: SmallMarket, book: Path):
-    """Another run with the same signals is the same night."""
-    first = market.record(book, market.days[0])
-    before = files_of(book)
-    again = market.record(book, market.days[0], run={"runId": "another"})
-    assert (again.new, again.head) == (False, first.head)
-    assert {**again.decision, "scores": first.decision["scores"]} == first.decision
-    assert f"recorded already, by run us-{market.days[0]}" in again.sentence
-    assert again.notes == ()
-    assert files_of(book) == before
-
-
-def test_other_signals_for_a_recorded_day_do_not_replace_it_and_it_is_said(market: SmallMarket, book: Path):
-    """Whatever the signals of a day are later, the first that were recorded count."""
+def test_a_recorded_night_says_again_why_it_was_held(market: SmallMarket, book: Path):
+    """Also a retry of the same run, whose first attempt recorded it and lost its message."""
     market.record(book, market.days[0])
-    before = files_of(book)
-    again = market.record(book, market.days[0], run={"runId": "b", "signalsSha256": "1" * 64})
-    assert not again.new
-    assert "other signals" in again.notes[0]
-    assert files_of(book) == before
+    halt(book, "a strike", reducing=False, now=datetime(2026, 1, 2, tzinfo=UTC))
+    first = market.record(book, market.days[1])
+    reasons = first.sentence.partition("; ")[2]
+    assert "halt: " in reasons
+    assert market.record(book, market.days[1]).sentence.endswith(f"; {reasons}")
 
 
 def test_missed_nights_are_reconciled_and_no_decision_is_invented_for_them(market: SmallMarket, book: Path):
@@ -262,12 +250,11 @@ def test_a_book_keeps_its_capital_where_the_spec_or_the_portfolio_gives_another(
     assert "it keeps its capital of 1,000,000.00" in done.notes[0]
 
 
-def test_data_without_the_days_of_the_book_is_refused(market: SmallMarket, book: Path, tmp_path: Path):
-    """The book could not say on which day its orders are due."""
+def test_data_without_the_day_of_the_signals_is_refused(market: SmallMarket, book: Path, tmp_path: Path):
+    """Nothing could be priced then."""
     other = SmallMarket(tmp_path, days=(market.days[0], *market.days[2:]), seed=3)
-    market.record(book, market.days[1])
     with pytest.raises(StageError, match=f"no trading day {market.days[1]}") as caught:
-        record_night(market.night(book, market.days[2]), other.dataset())
+        record_night(market.night(book, market.days[1]), other.dataset())
     assert caught.value.reason is Reason.LEDGER_REFUSED
 
 

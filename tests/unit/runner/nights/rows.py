@@ -39,7 +39,8 @@ def night(started: datetime, **values: Any) -> Row:
         "model_age_days": 0,
         "ic": 0.04,
     }
-    return {**row, **values}
+    row |= values
+    return {**row, "trained": values.get("trained", row["status"] in ("complete", "not-golden"))}
 
 
 def nights(count: int, last: datetime = FRIDAY, **values: Any) -> list[Row]:

@@ -204,7 +204,7 @@ def hostile() -> Row:
 
 def test_markdown_of_hostile_runs_is_only_text():
     """No link, no tag, no new line, no escape of a terminal; bounded."""
-    whole = hostile() | {"status": "complete", "run_id": "us-1", "started_at": FRIDAY - DAY}
+    whole = hostile() | {"status": "complete", "trained": True, "run_id": "us-1", "started_at": FRIDAY - DAY}
     for page in (
         snapshot_page(morning([hostile(), whole])),
         trend_page(morning([hostile()]).awake, 2),

@@ -263,7 +263,7 @@ def long_book(days: int, names: int) -> BookView:
     found = [
         Day(
             *(str(start + timedelta(days=number)), 1e6 + number, 1.0, 1e-6, 1.0, 1e4, -1.0, 0.001),
-            *(True, 0.001, 0.01),
+            *(True, 0.001, 0.01, 750),
         )
         for number in range(days)
     ]
@@ -301,7 +301,7 @@ def test_charts_stay_inside_their_areas(scale: float):
     days = [
         Day(
             *(f"2026-11-{number:02}", 100 + scale * (-1) ** number, scale, scale, scale, 1.0, scale),
-            *(-scale, True, scale, scale),
+            *(-scale, True, scale, scale, 750),
         )
         for number in range(2, 12)
     ]

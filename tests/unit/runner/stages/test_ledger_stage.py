@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,21 +15,36 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from qlib_shadow_runner.catalog.model_uses import LiveSignals, models_of
+from qlib_shadow_runner.catalog.signals_table import signal_file
+from qlib_shadow_runner.catalog.tables import current_runs
 from qlib_shadow_runner.cli import main
-from qlib_shadow_runner.contract import ARTIFACTS, ENV_GIT_COMMIT, ENV_REQUEST
+from qlib_shadow_runner.contract import (
+    ARTIFACTS,
+    ENV_DATA,
+    ENV_GIT_COMMIT,
+    ENV_REQUEST,
+    ENV_TERMINATION_LOG,
+    ExitCode,
+    Stage,
+)
+from qlib_shadow_runner.contract.deadlines import DEFAULT_SECONDS
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.export.ranked_signals import encode_signals, read_signals, with_ranks
 from qlib_shadow_runner.ledger.account import Account
+from qlib_shadow_runner.ledger.lock import WAIT_SECONDS
 from qlib_shadow_runner.ledger.night import record_night
 from qlib_shadow_runner.ledger.plan import make_plan
 from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.ledger.settle import settle_day
 from qlib_shadow_runner.runs.request import Identity
 from qlib_shadow_runner.spec import parse_spec
+from qlib_shadow_runner.stages import steps
 from qlib_shadow_runner.stages.ledger_night import RunOfTheNight
 from qlib_shadow_runner.stages.ledger_rules import rules_of
-from qlib_shadow_runner.stages.ledger_step import keep_ledger
+from qlib_shadow_runner.stages.ledger_step import keep_ledger, ledger_result
+from qlib_shadow_runner.storage.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,6 +140,48 @@ def test_a_run_with_a_ledger_is_a_golden_run_and_says_what_was_recorded(data: Pa
     assert "closedGates" not in told
     assert result["message"].startswith("book us: ")
     assert metadata["network_guard"]
+    assert metadata["stages"]["ledger"]["network_guard"]
+
+
+def retried(data: Path, code: int, **fields: Any) -> dict[str, Any]:
+    """Run the ledger stage of the run once more, as a Job does; return the metadata."""
+    metadata = json.loads((data / ARTIFACTS / "one/RUN_METADATA.json").read_text())
+    identity = {key: metadata[key] for key in ("name", "namespace", "uid")}
+    request = {**identity, "runId": "one", "spec": {**SPEC, "ledger": {**LEDGER, **fields}}}
+    environ = {
+        **os.environ,
+        ENV_DATA: str(data),
+        ENV_REQUEST: json.dumps(request),
+        ENV_GIT_COMMIT: "1" * 40,
+        ENV_TERMINATION_LOG: str(data / "termination-log"),
+    }
+    command = [sys.executable, "-m", "qlib_shadow_runner", "stage", "ledger"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads((data / ARTIFACTS / "one/RUN_METADATA.json").read_text())
+    return found
+
+
+def test_an_attempt_at_the_ledger_leaves_what_is_known_of_the_training(data: Path, tmp_path: Path):
+    """Its protection, code and limits: a retry, also in another image, finds a golden run.
+
+    The run has failed, and its model and signals are those of any other run.
+    """
+    shutil.copytree(data, volume := tmp_path / "data", symlinks=True)
+    before = json.loads((volume / ARTIFACTS / "one/RUN_METADATA.json").read_text())
+    failed = retried(volume, ExitCode.BAD_CONFIG, capital=-1)  # it ends before its child begins
+    known = ("network_guard", "git_commit", "limits", "packages")
+    assert {key: failed[key] for key in known} == {key: before[key] for key in known}
+    assert failed["stages"]["ledger"]["network_guard"] == []
+    assert brought(a_copy(volume, tmp_path), volume).night().facts.golden == "passed"
+    assert failed["status"] == "failed"
+    [row] = current_runs(Volume(volume))
+    assert (row["status"], row["trained"], row["reason"]) == ("failed", True, "InvalidSpec")
+    assert signal_file(Volume(volume), row) == volume / ARTIFACTS / "one/signals_ranked.parquet"
+    assert [one.model for one in models_of([row], LiveSignals({}))] == ["one"]
+    done = retried(volume, ExitCode.DONE)
+    assert {key: done[key] for key in known} == {key: before[key] for key in known}
+    assert main(["verify", str(volume / ARTIFACTS / "one"), "--data", str(volume)]) == 0
 
 
 def test_the_end_of_a_run_has_figures_and_book(printed: str):
@@ -198,7 +256,9 @@ def test_the_difference_from_the_backtest_is_split(
     night = replace(whole.night(), folder=data / ARTIFACTS / "ledgers" / "from-cash", expected={})
     for day, rows in signals[signals["date"].isin(days)].groupby("date"):
         scores = dict(zip(rows["instrument"], rows["score"], strict=True))
-        record_night(replace(night, day=date.fromisoformat(str(day)[:10]), scores=scores), whole.dataset)
+        last = replace(night, day=date.fromisoformat(str(day)[:10]), scores=scores)
+        recorded = record_night(last, whole.dataset)
+    told = ledger_result(last, recorded, whole.closes())
     printed = diff(data, capsys, "from-cash", "one", "--json")
     assert (printed["runId"], printed["days"], printed["to"]) == ("one", 23, "2020-01-31")
     parts = printed["parts"]
@@ -206,6 +266,8 @@ def test_the_difference_from_the_backtest_is_split(
     assert sum(parts.values()) == pytest.approx(printed["total"], abs=1e-12)
     assert printed["total"] == pytest.approx(printed["paper"] - printed["backtest"], abs=1e-12)
     assert printed["total"] != 0
+    assert told["tracking"] == pytest.approx(printed["total"], abs=1e-12)
+    assert told["beyondTracking"] is printed["beyond"]
     assert [parts[name] for name in ("data", "timing", "costs", "signals")] == pytest.approx(
         [0.0] * 4, abs=1e-9
     )
@@ -298,18 +360,55 @@ def test_coverage_counts_traded_instruments_without_a_signal(data: Path, tmp_pat
     ("edit", "words"),
     [
         (lambda found: found.pop("signals_sha256"), "RUN_METADATA.json lacks signals_sha256"),
-        (lambda found: found.pop("strategy"), "RUN_METADATA.json lacks strategy"),
+        (lambda found: found.pop("market"), "RUN_METADATA.json lacks market"),
         (
             lambda found: found.update(dataset_resolved_path="/data/qlib/gone"),
             "there is no ",
         ),
     ],
-    ids=["hash", "strategy", "dataset"],
+    ids=["hash", "market", "dataset"],
 )
 def test_a_missing_piece_is_one_sentence(data: Path, tmp_path: Path, edit: Edit, words: str):
     """And nothing is written."""
     with pytest.raises(StageError, match=words):
         brought(a_copy(data, tmp_path, edit), data).night()
+
+
+FORGED: dict[str, Any] = {
+    "strategy": {"topk": 3, "n_drop": -3, "risk_degree": 1e6},
+    "exchange": {"open_cost": -1, "close_cost": -1, "min_cost": -5, "trade_unit": 1},
+    "backtest": 7,
+    "model_age_days": -50,
+    "signals_sha256": "f" * 64,
+    "dataset_source": "prices content=1",
+}
+
+
+def test_gates_and_rules_follow_from_files_and_not_from_what_the_metadata_tell(data: Path, tmp_path: Path):
+    """Which the training can write: from the vetted workflow, signals, model and the dataset's manifest."""
+    honest = brought(a_copy(data, tmp_path), data).night()
+    shutil.rmtree(tmp_path / "one")
+    forged = brought(a_copy(data, tmp_path, lambda found: found.update(FORGED)), data).night()
+    assert (forged.rules, forged.run) == (honest.rules, honest.run)
+    told = (forged.facts.model_age_days, forged.facts.synthetic, forged.facts.coverage)
+    assert told == (0, True, 1.0)
+    assert (forged.facts.golden, forged.facts.signals) == ("failed", "failed")
+    assert "do not hash to what RUN_METADATA.json says" in forged.facts.signals_why
+
+
+def test_a_list_of_outputs_that_is_none_fails_the_golden_run(data: Path, tmp_path: Path):
+    """And is no error of the program."""
+    folder = a_copy(data, tmp_path, lambda found: found.update(outputs=["model/model.txt"]))
+    assert brought(folder, data).night().facts.golden == "failed"
+
+
+def test_a_workflow_that_no_run_can_have_is_one_sentence(data: Path, tmp_path: Path):
+    """The ranges of a workflow hold for the rules that follow from it."""
+    folder = a_copy(data, tmp_path)
+    text = (folder / "workflow.yaml").read_text()
+    (folder / "workflow.yaml").write_text(text.replace("open_cost: 0.0005", "open_cost: -0.5"))
+    with pytest.raises(StageError, match=r"workflow.yaml is not one that a run can have: .*open_cost"):
+        brought(folder, data).night()
 
 
 def test_signals_that_are_gone_are_one_sentence(data: Path, tmp_path: Path):
@@ -344,6 +443,76 @@ def test_capital_comes_from_spec_portfolio_or_the_book_itself(data: Path, tmp_pa
     finally:
         (books / "PORTFOLIO.json").unlink()
     assert (night.capital, night.share) == (250, 0.25)
+
+
+REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"calendar": "XNYX"}, {}, "there is no exchange XNYX; did you mean"),
+    ({"decideBefore": "09:00 America/New_Yorc"}, {}, '"America/New_Yorc" is no time zone; did you mean'),
+    ({"targets": {"nDrop": 999}}, {}, "would replace 999 instruments a day and hold"),
+    ({"capital": None}, {}, "neither is its capital given nor its share in the portfolio file"),
+    ({"book": "us", "capital": 2e6}, {}, "is 2,000,000.00, and the book us has begun with 1,000,000.00"),
+    ({"book": "us"}, {"namespace": "research"}, "the book us belongs to the namespace local; name another"),
+]
+"""Fields of a ledger, what else the run has, and what is said of it."""
+
+
+def request_of(namespace: str = "local", **fields: Any) -> str:
+    """Return the request of a run with other fields in its ledger."""
+    spec = {**SPEC, "ledger": {"book": "early", "capital": 1e6, **fields}}
+    return json.dumps({"name": "two", "namespace": namespace, "uid": "u2", "runId": "two", "spec": spec})
+
+
+@pytest.mark.parametrize(("fields", "other", "sentence"), REFUSALS)
+def test_what_a_person_can_correct_is_refused_before_anything_is_trained(
+    data: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], other: dict[str, Any], sentence: str
+):
+    """Each in one sentence with its remedy; of a book that is there, what does not fit it."""
+    monkeypatch.setenv(ENV_REQUEST, request_of(**other, **fields))
+    arguments = {"ledgers": str(data / ARTIFACTS / "ledgers"), "namespace": other.get("namespace", "local")}
+    with pytest.raises(StageError, match=re.escape(sentence)) as refused:
+        steps.ledger_asked(arguments)
+    assert refused.value.reason == "LedgerRefused"
+    monkeypatch.setenv(ENV_REQUEST, request_of())
+    assert steps.ledger_asked({**arguments, "namespace": "local"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("stage", "dataset"),
+    [("download", {}), ("qrun", {"version": "0123456789ab"})],
+)
+def test_the_first_stage_of_a_run_refuses_its_ledger(tmp_path: Path, stage: str, dataset: dict[str, str]):
+    """Before the data is fetched or looked for, whichever stage is the first one."""
+    request = json.loads(request_of(calendar="XNYX"))
+    request["spec"] = {**request["spec"], "dataset": {"path": SPEC["dataset"]["path"], **dataset}}
+    environ = {
+        **os.environ,
+        ENV_DATA: str(tmp_path),
+        ENV_REQUEST: json.dumps(request),
+        ENV_TERMINATION_LOG: str(tmp_path / "termination-log"),
+    }
+    command = [sys.executable, "-m", "qlib_shadow_runner", "stage", stage]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.BAD_CONFIG, done.stdout + done.stderr
+    result = json.loads((tmp_path / ARTIFACTS / f"two/results/{stage}.json").read_text())
+    assert result["reason"] == "LedgerRefused"
+    assert not (tmp_path / "qlib").exists()
+
+
+@pytest.mark.parametrize(("fields", "other", "sentence"), REFUSALS[:3])
+def test_validate_finds_what_is_wrong_with_a_ledger(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    fields: dict[str, Any],
+    other: dict[str, Any],
+    sentence: str,
+):
+    """Without data or a book."""
+    assert not other
+    spec = json.loads(request_of(**fields))["spec"]
+    document = {"apiVersion": "qlibshadow.io/v1alpha1", "kind": "QlibShadowRun", "metadata": {"name": "two"}}
+    (tmp_path / "run.yaml").write_text(json.dumps(document | {"spec": spec}))
+    assert main(["validate", str(tmp_path / "run.yaml")]) != 0
+    assert sentence in " ".join(capsys.readouterr().err.split())
 
 
 EXCHANGE = {"open_cost": 0.0005, "close_cost": 0.0015, "min_cost": 5, "trade_unit": 100}
@@ -391,6 +560,17 @@ def test_rules_that_do_not_follow_are_refused(
     with pytest.raises(StageError, match=words) as refused:
         rules(tmp_path, strategy, exchange, targets=targets)
     assert refused.value.reason == "LedgerRefused"
+
+
+def test_a_hung_book_is_named_before_the_deadline_of_the_stage():
+    """Three attempts that wait, with the Job's pauses and two minutes for each pod, take less."""
+    pauses, pod, attempts = 10 + 20, 120, 3
+    assert attempts * (WAIT_SECONDS + pod) + pauses < DEFAULT_SECONDS[Stage.LEDGER]
+
+
+def test_a_book_without_a_limit_of_its_own_borrows_nothing(tmp_path: Path):
+    """The default of maxGross is asked, as api.md says."""
+    assert rules(tmp_path, {"topk": 50, "n_drop": 5}, EXCHANGE, targets={}).limits.max_gross == 1
 
 
 def test_another_strategy_is_taken_with_targets_of_ones_own(tmp_path: Path):

@@ -70,16 +70,16 @@ def test_success_is_written_to_folder_and_termination_message(tmp_path: Path, st
     assert (metadata["status"], metadata["finished_at_utc"]) == ("running", None)
 
 
-def test_a_first_stage_makes_the_folder_of_all_books_in_a_cluster(
+def test_the_first_stage_makes_the_folder_of_all_books_where_its_run_has_a_ledger(
     tmp_path: Path, stage_environ: StageEnviron
 ):
-    """Later stages mount it read-only, and the kubelet would make it as root; a laptop needs none."""
+    """Later stages mount it read-only, and the kubelet would make it as root, in whatever namespace."""
     books = folder(tmp_path).parent / "ledgers"
-    environ = stage_environ({"dataset": "wrong"})
-    at_home = environ[ENV_REQUEST].replace('"here"', '"local"')
-    assert stage("download", {**environ, ENV_REQUEST: at_home}).returncode == ExitCode.BAD_CONFIG
+    assert stage("download", stage_environ({"dataset": "wrong"})).returncode == ExitCode.BAD_CONFIG
     assert not books.exists()
-    assert stage("download", environ).returncode == ExitCode.BAD_CONFIG
+    environ = stage_environ({"dataset": "wrong", "ledger": {"book": "us"}})
+    in_local = environ[ENV_REQUEST].replace('"here"', '"local"')
+    assert stage("download", {**environ, ENV_REQUEST: in_local}).returncode == ExitCode.BAD_CONFIG
     assert books.is_dir()
 
 

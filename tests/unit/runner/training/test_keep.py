@@ -105,6 +105,17 @@ def test_the_model_with_the_newest_data_is_kept(runs: Path):
     assert wanted().age(found.model) == 2
 
 
+@pytest.mark.parametrize("status", ["failed", "interrupted", "running"])
+@pytest.mark.parametrize(("training", "kept"), [({"exit_code": 0}, "run-1"), ({"exit_code": 14}, None)])
+def test_a_model_is_kept_when_its_training_is_done(
+    runs: Path, status: str, training: dict[str, int], kept: str | None
+):
+    """However the ledger ends that comes afterwards: a damaged book is no reason to train each night."""
+    left(runs, "run-1")
+    change_metadata(runs, "run-1", status=status, stages={"download": {}, "qrun": training, "ledger": {}})
+    assert find_model(runs / "mine", wanted()).source == kept
+
+
 @pytest.mark.parametrize(
     ("changes", "wish", "fault"),
     [

@@ -109,7 +109,7 @@ DAMAGES: list[tuple[Callable[[LocalVolume], object], str]] = [
     (lambda volume: (volume.folder("trainer") / "RUN_METADATA.json").unlink(), "RUN_METADATA.json"),
     (
         lambda volume: (volume.folder("trainer") / "RUN_METADATA.json").write_text('{"status": "failed"}'),
-        "the run is failed, and only a complete one has a model to predict with",
+        "the run is failed, and only one that has trained has a model to predict with",
     ),
 ]
 
@@ -186,7 +186,7 @@ def test_a_finished_run_predicts_by_one_command(volume: LocalVolume, capsys: pyt
         ("results/asked.json", '{"spec": []}', "does not say what it was asked"),
         ("results/asked.json", '{"spec": {"workflow": 3}}', "spec.workflow"),
         ("results/asked.json", '{"spec": {"dataset": {"nme": 1}}}', 'spec.dataset has no field "nme"'),
-        ("RUN_METADATA.json", "{", "is damaged; only a complete run has a model to predict with"),
+        ("RUN_METADATA.json", "{", "is damaged; only a run that has trained well has a model to predict"),
     ],
 )
 def test_a_run_that_cannot_be_asked_again_is_named(

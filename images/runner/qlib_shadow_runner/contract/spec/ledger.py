@@ -130,8 +130,8 @@ class LedgerLimits(Record):
         "Default: any.",
     )
     min_names: int | None = optional(Whole(1, 10_000), "Fewest instruments after the orders. Default: any.")
-    max_gross: float | None = optional(
-        Number(0.01, 1), "Most of the account in instruments after the orders. Default: 1."
+    max_gross: float | None = defaulted(
+        Number(0.01, 1), "Most of the account in instruments after the orders.", 1.0
     )
     max_participation: float | None = optional(
         Number(0.000001, 1), "Most of an instrument's volume of the day of the decision. Default: any."

@@ -193,8 +193,8 @@ def _promise(axis: Axis, overview: Overview) -> BookChart | None:
         return None
     last = points[-1]
     values = [one for point in points for one in (point.account, point.low, point.high)]
-    how = "beyond" if overview.record.is_beyond else "within"
-    says = f"earned {percent(last.account, 2)}, promised {percent(last.expected, 2)}, {how} the band"
+    how = f"{overview.record.stands} the band"
+    says = f"earned {percent(last.account, 2)}, promised {percent(last.expected, 2)}, {how}"
 
     def draw(scale: Scale, x: Sequence[float]) -> Mapping[str, object]:
         across = [x[places[points[0].day] - 1], *(x[places[point.day]] for point in points)]
@@ -209,7 +209,7 @@ def _promise(axis: Axis, overview: Overview) -> BookChart | None:
             *reversed(list(zip(across, heights("low"), strict=True))),
         ]
         return {
-            "areas": [Line("band", "two standard deviations", " ".join(f"{a},{b}" for a, b in band))],
+            "areas": [Line("band", "where chance alone leads", " ".join(f"{a},{b}" for a, b in band))],
             "lines": [
                 Line("expected", "promised by the backtest", points_of(across, heights("expected"))),
                 Line("one", "earned", points_of(across, heights("account"))),

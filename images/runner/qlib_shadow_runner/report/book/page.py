@@ -120,10 +120,10 @@ class BookView:
 
     @property
     def band(self) -> str:
-        """Return where the sum of the returns lies: within the promise's band, above or below it."""
+        """Return where the sum of the returns lies: above or below the promise's band, or as it stands."""
         promise = self.overview.record.promise
         if not promise or not self.overview.record.is_beyond:
-            return "within"
+            return self.overview.record.stands
         return "above" if promise[-1].account > promise[-1].high else "below"
 
     @property
