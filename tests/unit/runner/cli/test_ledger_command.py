@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from tests.unit.runner.cli.run_folders import make_run
 from tests.unit.runner.ledger.sample_book import write_book
 from tests.unit.runner.ledger.small_market import SmallMarket
 
@@ -14,6 +15,8 @@ from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.cli.commands_of_nights import LEDGER_ACTIONS
 from qlib_shadow_runner.cli.ledger_command import ACTIONS
 from qlib_shadow_runner.contract import ARTIFACTS, ExitCode
+from qlib_shadow_runner.runs.listing import existing_volume
+from qlib_shadow_runner.stages.ledger_tracking import newest_run_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -352,6 +355,17 @@ def test_the_drawdown_is_one_figure_wherever_it_is_told(tmp_path: Path, ask: Ask
     assert f"the gate counts from {last['day']}, its reset: 0.00%" in text
     assert f"drawdown {shown['drawdown']:.2%} below its highest value" in text
     assert f" {shown['drawdown']:.2%} " in ask(tmp_path, "nav")[1].splitlines()[-1]
+
+
+def test_the_backtest_compared_is_of_the_run_whose_signals_reach_furthest(data: Path):
+    """Not of one that was made later over older data; of equal ones, the newest."""
+    for number, day in enumerate(("2026-11-04", "2026-11-06", "2026-11-06", "2026-11-05"), 1):
+        told = {"result": {"book": "us-shadow", "day": day}}
+        make_run(data, f"night-{number}", day=number, ledger=told)
+    make_run(data, "other", day=9, ledger={"result": {"book": "cn-shadow", "day": "2026-11-09"}})
+    found = newest_run_of(existing_volume(data), "us-shadow")
+    assert found is not None
+    assert found.run_id == "night-3"
 
 
 def test_a_wrong_portfolio_file_is_noted_below_the_list(data: Path, ask: Ask):
