@@ -139,7 +139,7 @@ def _facts(one: Overview) -> Iterator[tuple[str, str]]:
             text += f"; the gate counts from {one.reset_day}, its reset: {share(one.drawdown_since_reset, 2)}"
         yield "drawdown", text
         worked = f"{share(one.turnover)} of the account a day; {money(one.traded)} traded"
-        yield "turnover", f"{worked}, for {money(one.costs)}"
+        yield "turnover", f"{worked}, costs {money(one.costs)}"
     yield from _record(one)
     yield "late", _days(one.late_days)
     yield "missed", _days(one.missed_days)

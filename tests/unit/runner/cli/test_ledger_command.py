@@ -15,6 +15,7 @@ from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.cli.commands_of_nights import LEDGER_ACTIONS
 from qlib_shadow_runner.cli.ledger_command import ACTIONS
 from qlib_shadow_runner.contract import ARTIFACTS, ExitCode
+from qlib_shadow_runner.ledger.documents import MEANS
 from qlib_shadow_runner.runs.listing import existing_volume
 from qlib_shadow_runner.stages.ledger_tracking import newest_run_of
 
@@ -116,6 +117,7 @@ def test_one_book_is_shown_whole(read_only: Path, ask: Ask):
         "decided 2026-11-17: Decided, 2 orders, by run us-20261117",
         "9 days after a decision in time; the benchmark made +0.90% on the same",
         "too early to hold against the band of",
+        " traded, costs ",
         "late 2026-11-10 missed 2026-11-12",
         "era 1: topk 2, nDrop 1, weights of the backtest, fills at close",
         "unknown liveIc too few judged days; it passes",
@@ -355,6 +357,11 @@ def test_the_drawdown_is_one_figure_wherever_it_is_told(tmp_path: Path, ask: Ask
     assert f"the gate counts from {last['day']}, its reset: 0.00%" in text
     assert f"drawdown {shown['drawdown']:.2%} below its highest value" in text
     assert f" {shown['drawdown']:.2%} " in ask(tmp_path, "nav")[1].splitlines()[-1]
+
+
+def test_the_part_of_the_signals_names_the_refitted_model():
+    """Backtests are of the evaluated one, so that the two differ on a night of the same data, too."""
+    assert {"refitted", "evaluated"} <= set(MEANS["signals"].replace(";", "").split())
 
 
 def test_the_backtest_compared_is_of_the_run_whose_signals_reach_furthest(data: Path):
