@@ -40,7 +40,7 @@ def returns(generator: Generator, many: int, days: int) -> Floats:
     for day in range(days):
         found[:, day] *= np.exp(now - SWING**2)
         now = now * STAYS + shocks[:, day]
-    return found
+    return np.asarray(found, np.float64)
 
 
 def books(

@@ -9,15 +9,18 @@ from qlib_shadow_runner.cli.run_manifest import manifest_faults, manifest_of, re
 from qlib_shadow_runner.cli.user_template import template_of
 from qlib_shadow_runner.contract import ExitCode
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.printing import print_json, print_line
+from qlib_shadow_runner.printing import print_error, print_json, print_line
 from qlib_shadow_runner.spec import spec_faults
-from qlib_shadow_runner.stages.ledger_rules import ledger_faults
+from qlib_shadow_runner.stages.ledger_rules import ledger_faults, ledger_warnings
 from qlib_shadow_runner.workflow.description import strategy_of
 from qlib_shadow_runner.workflow.prepare import render_without_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from qlib_shadow_runner.spec import RunSpec
+    from qlib_shadow_runner.workflow.templates import Template
 
 
 def print_validation(file: Path, template: Path | None, *, prices: Path | None, as_json: bool) -> int:
@@ -29,11 +32,14 @@ def print_validation(file: Path, template: Path | None, *, prices: Path | None, 
     manifest = manifest_of(file, documents)
     if prices is not None:
         check_prices(manifest, prices)
-    name = manifest.name
+    name, warnings = manifest.name, _warnings(manifest.parse(), template_of(manifest, template))
     if as_json:
-        print_json({"file": str(file), "name": name, "valid": True})
+        told = {"warnings": warnings} if warnings else {}
+        print_json({"file": str(file), "name": name, "valid": True, **told})
     else:
         print_line(f"{file}: QlibShadowRun {name} is valid")
+        for warning in warnings:
+            print_error(f"warning: {warning}")
     return ExitCode.DONE
 
 
@@ -53,6 +59,13 @@ def find_faults(file: Path, documents: list[Mapping[str, object]], template: Pat
     except StageError as fault:
         return [fault, *(ledger_faults(parsed.ledger, None) if parsed.ledger else [])]
     return ledger_faults(parsed.ledger, strategy_of(research.workflow)) if parsed.ledger else []
+
+
+def _warnings(spec: RunSpec, template: Template) -> list[str]:
+    """Return what is no fault and will hardly be meant; without a topk, how many are held is for the data."""
+    if spec.ledger is None or (spec.ledger.targets.topk or spec.workflow.strategy.topk) is None:
+        return []
+    return ledger_warnings(spec.ledger, strategy_of(render_without_data(spec, template).workflow))
 
 
 def _as_one_error(file: Path, faults: list[StageError]) -> StageError:

@@ -139,6 +139,13 @@ def _of_plan(name: str) -> Callable[[Facts], Figure]:
     return lambda facts: facts.figures.get(name)
 
 
+def _live_ic(run: RunFacts) -> str:
+    """Return the figure that decided, or that of the few days judged so far."""
+    if run.live_ic_figure is None:
+        return ""
+    return f"{'so far it is' if run.live_ic == 'unknown' else 'it is'} {run.live_ic_figure:.4f}"
+
+
 GATES: Final = (
     Gate(
         "halt",
@@ -198,7 +205,7 @@ GATES: Final = (
         passes=_equal,
         says=lambda figure, _: f"the live IC {'has decayed' if figure == 'decayed' else figure}",
         not_known="too few days are judged to know whether the live IC holds, which passes",
-        why=lambda facts: "" if facts.run.live_ic_figure is None else f"it is {facts.run.live_ic_figure:.4f}",
+        why=lambda facts: _live_ic(facts.run),
     ),
     Gate(
         "drift",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.ledger.overview import Overview
     from qlib_shadow_runner.ledger.weeks import BookWeek
 
+HALTED: Final = "halted"
 RECENT: Final = 5
 """Nights that were missed so many decisions ago need no person any more."""
 
@@ -36,6 +37,8 @@ class BookNeed:
     sentence: str
     name: str = ""
     """The book's name, for an address."""
+    command: str = ""
+    """What does away with it, where one command does."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,10 @@ class Books:
         """Return what needs a person, the most urgent first."""
         unread = [BookNeed("damaged", "books", None, ended(self.fault))] if self.fault else []
         return unread + [
-            BookNeed(kind, title_of(one), one.run, ended(one_line(sentence, MESSAGE_MAX)), one.book)
+            BookNeed(
+                *(kind, title_of(one), one.run, ended(one_line(sentence, MESSAGE_MAX)), one.book),
+                command=resume_command(one) if kind == HALTED else "",
+            )
             for kind, find in KINDS.items()
             for one in self.awake
             for sentence in find(one, self.now)
@@ -92,6 +98,11 @@ NO_BOOKS: Final = Books(datetime.min)  # noqa: DTZ901 - of no books no time is a
 def title_of(one: Overview) -> str:
     """Return the name of a book, with its namespace before it where it has one."""
     return one.book if one.namespace in {None, "", LOCAL_NAMESPACE} else f"{one.namespace}/{one.book}"
+
+
+def resume_command(one: Overview) -> str:
+    """Return the command that lifts the kill switch of a book."""
+    return f"qlib-shadow ledger resume {one.book} --why …"
 
 
 def _damaged(one: Overview, _: datetime) -> Iterator[str]:
@@ -143,7 +154,7 @@ def _beyond(one: Overview, _: datetime) -> Iterator[str]:
 
 KINDS: Final[Mapping[str, Callable[[Overview, datetime], Iterator[str]]]] = {
     "damaged": _damaged,
-    "halted": _halted,
+    HALTED: _halted,
     "held": _held,
     "reducing": _reducing,
     "late": _late,

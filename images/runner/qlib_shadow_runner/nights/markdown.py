@@ -52,7 +52,8 @@ def snapshot_page(morning: Morning, books: Books = NO_BOOKS) -> str:
     ]
     lines = [f"# Nights to {morning.now:%Y-%m-%d %H:%M} UTC", "", f"**{in_short(needs).capitalize()}.**", ""]
     lines += [
-        f"- **{words(name)}**, {one.kind}{_of_run(one.run_id)}: {words(one.sentence, SENTENCE_MAX)}"
+        f"- **{words(name)}**, {one.kind}{_of_run(one.run_id)}: "
+        f"{words(one.sentence, SENTENCE_MAX)}{_command(one)}"
         for name, one in needs[:NEEDS_MAX]
     ]
     lines += [f"- and {len(needs) - NEEDS_MAX} more"] * (len(needs) > NEEDS_MAX) + [""] * bool(needs)
@@ -98,6 +99,12 @@ def trend_page(series: Sequence[NightsOfSeries], weeks: int, books: Books = NO_B
 def words(text: object, most: int = CELL_MAX) -> str:
     """Return a text in one line, cut, with what Markdown or HTML would read as more than text escaped."""
     return SPECIAL.sub(r"\\\1", one_line(text, most)).replace("\\<", "&lt;").replace("\\&", "&amp;")
+
+
+def _command(need: Need | BookNeed) -> str:
+    """Return what does away with a need of a book: a name of a book needs no escape."""
+    command = getattr(need, "command", "")
+    return f" `{command}` lifts it." if command else ""
 
 
 def _of_run(run_id: str | None) -> str:
@@ -151,7 +158,8 @@ def _book_row(one: Overview) -> Sequence[str]:
         percent(earned, 2),
         percent(one.drawdown),
         words(", ".join(gate.name for gate in one.closed)) or "none",
-        *(str(len(days)) for days in (one.late_days, one.missed_days, one.halts)),
+        *(str(len(days)) for days in (one.late_days, one.missed_days)),
+        str(len(one.halts) + (one.halt is not None)),
     )
 
 

@@ -105,7 +105,11 @@ class ListedRun:
 
     @property
     def _is_abandoned(self) -> bool:
-        """Return whether a stage was killed, or a run of this machine between stages: it waits for no pod."""
+        """Return whether a stage was killed, or no next one has begun.
+
+        A run of this machine waits for no pod, and one of a cluster for no longer than any that may continue:
+        its resource may be deleted, which its folder does not show.
+        """
         unheld_for = seconds_without_holder(self.folder)
         if unheld_for is None:
             return False
@@ -113,7 +117,8 @@ class ListedRun:
         records = list(stages.values()) if isinstance(stages, dict) else []
         if any(isinstance(record, dict) and record and "finished_at_utc" not in record for record in records):
             return True
-        return self.metadata.get("namespace") == LOCAL_NAMESPACE and unheld_for > BETWEEN_STAGES
+        is_local = self.metadata.get("namespace") == LOCAL_NAMESPACE
+        return unheld_for > (BETWEEN_STAGES if is_local else GRACE.total_seconds())
 
     @property
     def ended(self) -> bool:

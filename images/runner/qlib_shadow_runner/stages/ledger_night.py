@@ -260,8 +260,10 @@ class RunOfTheNight:
     def closes(self) -> dict[date, float]:
         """Return the value of the backtest's account at each close; empty where there is none."""
         table = self.account
-        known = table["account"].dropna() if table is not None and "account" in table else {}
-        return {day.date(): float(value) for day, value in known.items()}
+        if table is None or "account" not in table:
+            return {}
+        known = table["account"].dropna()
+        return dict(zip((day.date() for day in known.index), map(float, known), strict=True))
 
     def _benchmark(self) -> dict[date, float]:
         """Return the benchmark's return of each day from the backtest's first on.

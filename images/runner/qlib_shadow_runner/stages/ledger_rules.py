@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.spec.ledger import CALENDARS, Calibrated
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.ledger.contradictions import contradictions
 from qlib_shadow_runner.ledger.quotes import lacks_factors
 from qlib_shadow_runner.ledger.rules import Costs, GateRules, Limits, Rules, Targets
 from qlib_shadow_runner.ledger.sessions import deadline, require_exchange
@@ -72,6 +73,11 @@ def ledger_faults(spec: LedgerSpec, strategy: Mapping[str, Any] | None) -> list[
     if strategy is not None:
         checks.append(partial(_targets, spec, strategy))
     return [fault for check in checks if (fault := _refusal(check)) is not None]
+
+
+def ledger_warnings(spec: LedgerSpec, strategy: Mapping[str, Any]) -> list[str]:
+    """Return which limits of a ledger's spec its targets cannot keep; the spec has no fault."""
+    return contradictions(_targets(spec, strategy), Limits(**_same(spec.limits, Limits)))
 
 
 def _refusal(check: Callable[[], object]) -> StageError | None:

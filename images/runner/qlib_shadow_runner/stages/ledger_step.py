@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.contract import LedgerResult
+from qlib_shadow_runner.ledger.contradictions import contradictions
 from qlib_shadow_runner.ledger.gap import gap_of
 from qlib_shadow_runner.ledger.gates import closed
 from qlib_shadow_runner.ledger.night import record_night
@@ -32,13 +33,14 @@ def keep_ledger(folder: Path, mount: Path, identity: Identity, spec: LedgerSpec)
     run.check()
     night = run.night()
     recorded = record_night(night, run.dataset)
+    unkept = contradictions(night.rules.targets, night.rules.limits, len(night.scores))
     chain = recorded.chain
     faults = (refresh_tables(night.folder, chain), refresh_page(night.folder, chain))
     return {
         "result": ledger_result(night, recorded, run.closes()),
         "message": recorded.sentence,
         "reconciled": recorded.reconciled,
-        "notes": [*recorded.notes, *filter(None, faults)],
+        "notes": [*recorded.notes, *unkept, *filter(None, faults)],
     }
 
 

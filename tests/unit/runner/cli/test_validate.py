@@ -139,3 +139,17 @@ def test_manifest_is_read_from_stdin(tmp_path: Path):
     words = [sys.executable, "-m", "qlib_shadow_runner", "validate", "-", "--json"]
     done = subprocess.run(words, input=HEAD, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert json.loads(done.stdout) == {"file": "/dev/stdin", "name": "demo", "valid": True}
+
+
+def test_a_limit_of_the_ledger_that_no_night_keeps_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """The manifest is valid; nothing is said where the data decides how many instruments are held."""
+    ledger = "ledger: {book: us, capital: 1000, limits: {maxWeight: 0.1}}\n"
+    assert validate(indented(ledger + "workflow: {strategy: {topk: 5}}"), tmp_path) == 0
+    assert (
+        "warning: spec.ledger.limits.maxWeight is 10.0%, and 5 instruments have 19.0%"
+        in capsys.readouterr().err
+    )
+    assert validate(indented(ledger), tmp_path) == 0
+    assert capsys.readouterr().err == ""

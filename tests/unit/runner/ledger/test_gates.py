@@ -70,6 +70,7 @@ TABLE: Final[list[tuple[str, Facts, Verdict, str]]] = [
     ("liveIc", OPEN, Verdict.OPEN, "the live IC holds: it is 0.0300"),
     ("liveIc", of_run(live_ic="decayed"), Verdict.CLOSED, "the live IC has decayed: it is 0.0300"),
     ("liveIc", of_run(live_ic="unknown", live_ic_figure=None), Verdict.UNKNOWN, "too few days are judged"),
+    ("liveIc", of_run(live_ic="unknown"), Verdict.UNKNOWN, "which passes: so far it is 0.0300"),
     ("drift", OPEN, Verdict.OPEN, "no feature or score drifts"),
     ("drift", of_run(drift="drifting"), Verdict.CLOSED, "features or scores: drifting"),
     ("drift", of_run(drift="unknown"), Verdict.UNKNOWN, "which passes"),

@@ -67,6 +67,10 @@ def test_what_needs_a_person_is_said_first(tmp_path: Path):
     assert "**6 things need a person.**" in page
     assert "- **research/held**, held (us-20261117): positions stay: the live IC has decayed." in page
     assert "| torn | Damaged |" in page
+    halt = "no orders are recorded since 2026-11-18 06:00 UTC: a strike."
+    assert f"{halt} `qlib-shadow ledger resume halted --why …` lifts it." in page
+    [row] = [line for line in page.splitlines() if line.startswith("| research/halted")]
+    assert row.endswith("| liveIc | 0 | 0 | 1 |")
     document: Any = snapshot_document(morning([]), found)
     assert [one["kind"] for one in document["bookNeeds"]] == [kind for kind, _ in kinds(found)]
     assert {one["book"]: one["state"] for one in document["books"]}["halted"] == State.HALTED

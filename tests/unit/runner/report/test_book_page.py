@@ -118,7 +118,7 @@ def test_a_limit_that_was_not_asked_says_so(tmp_path: Path):
     weight = {"gate": "weight", "verdict": "open", "sentence": "47.5%", "figure": 0.475, "limit": 0.5}
     book.decide(FIRST, gates=[weight])
     tables = read_page(page_of(book)).tables
-    assert tables["table-figures"][2][1:5] == ["90.0%not asked", "none", "none", "50.0%"]
+    assert tables["table-figures"][2][1:5] == ["90.0% not asked", "none", "none", "50.0%"]
     assert tables["table-gates"][1][2:4] == ["47.50%", "50.00%"]
 
 

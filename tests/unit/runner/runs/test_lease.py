@@ -310,13 +310,18 @@ def test_a_killed_run_is_listed_as_interrupted_and_pruned_after_a_week(
 
 @pytest.mark.parametrize(
     ("namespace", "age", "status"),
-    [("prod", 3600.0, "running"), ("local", 3600.0, "interrupted"), ("local", 0.0, "running")],
-    ids=["a cluster's", "this machine's", "this machine's, just now"],
+    [
+        ("prod", 3600.0, "running"),
+        ("prod", 8 * 86400.0, "interrupted"),
+        ("local", 3600.0, "interrupted"),
+        ("local", 0.0, "running"),
+    ],
+    ids=["a cluster's", "a cluster's that was deleted", "this machine's", "this machine's, just now"],
 )
-def test_between_stages_only_a_run_of_this_machine_counts_as_interrupted(
+def test_between_stages_a_run_counts_as_interrupted_once_no_pod_is_to_come(
     tmp_path: Path, namespace: str, age: float, status: str
 ):
-    """In a cluster, the next pod may wait for hours for a node."""
+    """In a cluster, the next pod may wait for hours for a node; or none comes, for a deleted resource."""
     folder = tmp_path / "demo-1"
     folder.mkdir()
     stages = {"download": {"attempts": 1, "finished_at_utc": "2026-01-01T00:00:00Z"}}

@@ -293,6 +293,14 @@ def diff(data: Path, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+def test_a_limit_that_no_night_keeps_is_told_with_the_night(data: Path, tmp_path: Path):
+    """Before the same gate has held the book for days."""
+    identity = Identity("one", "uid", "one", "local")
+    found = keep_ledger(a_copy(data, tmp_path), data, identity, asked(limits={"minNames": 10_000}))
+    [note] = [one for one in found["notes"] if "limits.minNames is 10000" in one]
+    assert "set it to at most" in note
+
+
 def test_the_same_night_again_is_recorded_already(data: Path, tmp_path: Path):
     """As after a crash between record and result."""
     identity = Identity("one", "uid", "one", "local")

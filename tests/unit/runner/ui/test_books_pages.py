@@ -82,6 +82,7 @@ def test_what_books_need_comes_first_in_the_morning(pages: Served):
         ("late", "d-late"), ("missed", "e-missed"),
     ]  # fmt: skip
     assert "positions stay: the live IC has decayed." in text
+    assert "<code>qlib-shadow ledger resume f-halted --why …</code> lifts it." in text
     assert text.index('id="h-needs"') < text.index('id="h-books"')
     badge = r'href="/book/([^"]+)">[^<]+</a>.*?<span class="badge [^"]*">(\w+)</span>'
     states = dict(re.findall(badge, text[text.index('id="h-books"') :], re.DOTALL))

@@ -37,6 +37,13 @@ ADDRESSES = (
 )
 CONTRAST = 4.5
 """The contrast that WCAG 2 requires of text at level AA."""
+CUT = """
+() => {
+  const right = (element) => element.getBoundingClientRect().right;
+  const cells = [...document.querySelectorAll("#table-figures td")];
+  return cells.some((cell) => right(cell) > right(cell.closest("section")) + 1);
+}
+"""
 MEASURE = """
 () => {
   const channel = (value) => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
@@ -199,6 +206,7 @@ def test_pages_fit_a_phone(page: Page):
     for address in ADDRESSES:
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") == 360, address
+        assert page.evaluate(CUT) is False, address
     page.goto("/runs")
     cell = page.locator("td[data-label=Drawdown]").first
     assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Drawdown"'
