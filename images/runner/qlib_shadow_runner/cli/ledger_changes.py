@@ -6,12 +6,13 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.catalog.book_sources import VolumeSources
 from qlib_shadow_runner.catalog.books import dataset_of
 from qlib_shadow_runner.contract import ExitCode, Reason
 from qlib_shadow_runner.contract.escapes import shorten
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger import halts
-from qlib_shadow_runner.ledger.check import verify_book
+from qlib_shadow_runner.ledger.check import check_book
 from qlib_shadow_runner.ledger.documents import verification_document
 from qlib_shadow_runner.ledger.entries import Verdict
 from qlib_shadow_runner.ledger.overview import overview
@@ -20,6 +21,7 @@ from qlib_shadow_runner.printing import print_error, print_json, print_line, pri
 
 if TYPE_CHECKING:
     from qlib_shadow_runner.cli.ledger_command import Asked
+    from qlib_shadow_runner.ledger.check import Checked
     from qlib_shadow_runner.ledger.overview import Overview
 
 HASH: Final = re.compile("[0-9a-f]{64}")
@@ -29,7 +31,7 @@ DRAWDOWN: Final = "drawdown"
 
 
 def print_verification(asked: Asked) -> int:
-    """Print everything that does not hold in a book; make its tables again where it does."""
+    """Print what does not hold in a book, and what other data explains; make its tables again if it holds."""
     head = asked.options["head"]
     if head is not None and not HASH.fullmatch(head):
         raise StageError(
@@ -38,7 +40,8 @@ def print_verification(asked: Asked) -> int:
         )
     folder = asked.folder()
     dataset = dataset_of(asked.volume, folder)
-    findings = verify_book(folder, dataset, head)
+    checked = check_book(folder, dataset, head, VolumeSources(asked.volume))
+    findings = checked.findings
     if not findings:
         note = refresh_tables(folder)
         if note:
@@ -46,14 +49,32 @@ def print_verification(asked: Asked) -> int:
     now = overview(folder)
     if asked.as_json:
         prices = None if dataset is None else dataset.folder
-        print_json(verification_document(now, findings, head, prices))
-    elif findings:
-        print_lines([f"{folder.name} does not hold:", *(f"  {finding}" for finding in findings)])
+        print_json(verification_document(now, checked, head, prices))
     else:
-        print_line(
-            f"{folder.name} holds: {_checked(now, has_prices=dataset is not None, has_head=bool(head))}"
-        )
+        _print_checked(folder.name, checked, has_prices=dataset is not None, has_head=bool(head))
+    if checked.is_newer:
+        return ExitCode.BAD_CONFIG
     return ExitCode.LEDGER_DAMAGED if findings else ExitCode.DONE
+
+
+def _print_checked(book: str, checked: Checked, *, has_prices: bool, has_head: bool) -> None:
+    """Print both: what does not hold, and what the data explains."""
+    if checked.is_newer:
+        print_lines([f"{book} cannot be checked:", *(f"  {one}" for one in checked.findings)])
+        return
+    if checked.findings:
+        print_lines([f"{book} does not hold:", *(f"  {one}" for one in checked.findings)])
+    else:
+        print_line(f"{book} holds: {_held_to(checked, has_prices=has_prices, has_head=has_head)}")
+    if checked.of_data:
+        count = checked.of_data_count
+        what = "1 difference comes" if count == 1 else f"{count} differences come"
+        print_lines(
+            [
+                f"the data is another version now than on its nights; {what} from that, and no damage:",
+                *(f"  {one}" for one in checked.of_data),
+            ]
+        )
 
 
 def halt_book(asked: Asked) -> int:
@@ -124,10 +145,14 @@ def _since(on: halts.Halt) -> str:
     return "" if on.at is None else f" since {on.at:%Y-%m-%d %H:%M} UTC"
 
 
-def _checked(now: Overview, *, has_prices: bool, has_head: bool) -> str:
+def _held_to(checked: Checked, *, has_prices: bool, has_head: bool) -> str:
+    left = checked.entries - checked.exact
+    prices = "with the prices of now" if has_prices else "without prices, since its dataset is not here"
+    own = f"{checked.exact} of them with the data of their night"
     parts = [
-        f"{now.entries} entries",
-        "with the prices of now" if has_prices else "without prices, since its dataset is not here",
+        f"{checked.entries} entries",
+        *([own] if checked.exact else []),
+        *([prices if not checked.exact else f"the others {prices}"] if left or not checked.entries else []),
         "with the head that was given" if has_head else "and nothing shows a forged chain without --head",
     ]
     return shorten(", ".join(parts), WHY_MAX)

@@ -47,8 +47,14 @@ class Account:
 
     @property
     def value(self) -> float:
-        """Return the account's value (NAV): Qlib's sum, the holdings first in their order, then cash."""
-        return sum(one.value for one in self.holdings.values()) + self.cash
+        """Return the account's value (NAV): Qlib's sum, the holdings first in their order, then cash.
+
+        The sum is taken step by step: Python's own rounds otherwise from version 3.12 on.
+        """
+        value = 0.0
+        for one in self.holdings.values():
+            value += one.value
+        return value + self.cash
 
     def document(self) -> dict[str, Any]:
         """Return the account as an entry records it."""

@@ -34,7 +34,7 @@ class Night:
     rules: Rules
     run: Mapping[str, Any]
     """DayDocument.run: runId, uid, signalsSha256, modelSha256, configHash, datasetFingerprint, dataset,
-    live."""
+    live, benchmark."""
     day: date
     """The last day of the run's signals."""
     scores: Mapping[str, float]

@@ -19,6 +19,7 @@ from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from qlib_shadow_runner.contract import Reason
+from qlib_shadow_runner.contract.kinds import shown
 from qlib_shadow_runner.contract.strict_json import parse_json
 from qlib_shadow_runner.errors import DamagedFileError, StageError, from_os_error
 from qlib_shadow_runner.ledger.entries import (
@@ -248,9 +249,8 @@ def _read(folder: Path, path: str) -> tuple[dict[str, Any], str]:
         raise damaged(folder / path, "is damaged: it is not text") from error
     except ValueError as error:
         raise damaged(folder / path, f"is damaged: {error}") from error
-    if isinstance(document, dict) and document.get("schema") != SCHEMA:
-        schema = document.get("schema")
-        raise damaged(folder / path, f"has the schema {schema}, and this version reads {SCHEMA}")
+    if isinstance(document, dict):
+        _require_schema(folder / path, document.get("schema"))
     fault = misfit(document, BookDocument if is_book else form_of(document))
     if fault is not None:
         raise damaged(folder / path, fault)
@@ -259,6 +259,18 @@ def _read(folder: Path, path: str) -> tuple[dict[str, Any], str]:
         kinds = " or ".join(FORMS)
         raise damaged(folder / path, f"has the kind {document['kind']}, and an entry is of {kinds}")
     return document, hashlib.sha256(content).hexdigest()
+
+
+def _require_schema(path: Path, schema: object) -> None:
+    """Refuse a file of a later version, which is as sound as any, and one that no version has written."""
+    if type(schema) is not int or schema < 1:
+        raise damaged(path, f"has the schema {shown(schema)}, which no version has written")
+    if schema > SCHEMA:
+        raise StageError(
+            Reason.LEDGER_REFUSED,
+            f"{path} was written by a newer version: its schema is {shown(schema)}, and this version reads "
+            f"those up to {SCHEMA}. Use that version for this book; it is not damaged.",
+        )
 
 
 @lru_cache(maxsize=4)

@@ -146,7 +146,7 @@ def decide(
     due = next_trading_day(day, quotes, sessions)
     before = deadline(rules.decide_before, due) if rules.decide_before else None
     is_late = before is not None and now > before
-    is_new = chain.rules_sha256 != rules.sha256
+    is_new = chain.rules[-1] != rules
     document = DayDocument(
         schema=SCHEMA,
         kind=DECISION,
@@ -156,7 +156,7 @@ def decide(
         run=dict(night.run),
         era=len(chain.rules) + is_new,
         rules=rules.document() if is_new else None,
-        rulesSha256=rules.sha256,
+        rulesSha256=rules.sha256 if is_new else chain.rules_sha256,
         recordedAt=written(now),
         decideBefore=written(before) if before else None,
         late=is_late,

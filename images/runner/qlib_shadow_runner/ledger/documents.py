@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.ledger.chain import Chain
+    from qlib_shadow_runner.ledger.check import Checked
     from qlib_shadow_runner.ledger.overview import Overview
 
 ORDERS: Final = ("day", "decision", "late", "gates", "targets", "orders", "figures")
@@ -67,13 +68,21 @@ def list_document(overviews: Sequence[Overview], total: Mapping[str, Any]) -> di
 
 
 def verification_document(
-    overview: Overview, findings: Sequence[str], head: str | None, prices: Path | None
+    overview: Overview, checked: Checked, head: str | None, prices: Path | None
 ) -> dict[str, Any]:
-    """Return whether a book holds: against which head, and against the prices of which folder."""
+    """Return whether a book holds: against which head, and against the prices of which folder.
+
+    `ofData` is no damage: the data is another version now than on the night. Entries whose own data is still
+    there are `exact`; the others are held to their recorded prices, and to those of the folder.
+    """
     return {
         "book": overview.book,
-        "sound": not findings,
-        "findings": list(findings),
+        "sound": not checked.findings,
+        "newer": checked.is_newer,
+        "findings": list(checked.findings),
+        "ofData": list(checked.of_data),
+        "ofDataCount": checked.of_data_count,
+        "exact": checked.exact,
         "head": overview.head,
         "headGiven": head,
         "entries": overview.entries,

@@ -85,7 +85,7 @@ class DayDocument(TypedDict):
     number: int
     """1 for the first entry of the chain, of either kind."""
     run: dict[str, Any]
-    """runId, uid, signalsSha256, modelSha256, configHash, datasetFingerprint, dataset, live."""
+    """runId, uid, signalsSha256, modelSha256, configHash, datasetFingerprint, dataset, live, benchmark."""
     era: int
     """The number of rules that the book has had so far, from 1 on."""
     rules: dict[str, Any] | None
@@ -127,7 +127,7 @@ class FillDocument(TypedDict):
     previous: str
     number: int
     run: dict[str, Any]
-    """The run whose data had the prices: runId, datasetFingerprint, dataset."""
+    """The run whose data had the prices: runId, datasetFingerprint, dataset, and its benchmark's name."""
     decision: str | None
     """The day of the decision whose orders were due; None where none was."""
     fills: list[dict[str, Any]]

@@ -6,72 +6,46 @@ The declarations in `entries`, `rules` and `account` are the one place that says
 from __future__ import annotations
 
 import dataclasses
-import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from functools import cache
-from typing import Any, Final, TypedDict, Union, get_args, get_origin
+from typing import Any, Final, NotRequired, TypedDict, Union, get_args, get_origin
 
 from qlib_shadow_runner.contract.kinds import shown
-from qlib_shadow_runner.contract.spec.ledger import DECIDE_BEFORE, Delisted, FillAt, Unfilled, Weights
+from qlib_shadow_runner.contract.spec.ledger import Delisted, FillAt, Unfilled, Weights
 from qlib_shadow_runner.ledger.account import Fill, Order
-from qlib_shadow_runner.ledger.entries import BookDocument, DayDocument, Decision, FillDocument
+from qlib_shadow_runner.ledger.entries import (
+    BookDocument,
+    DayDocument,
+    Decision,
+    FillDocument,
+    GateAnswer,
+    Verdict,
+)
 from qlib_shadow_runner.ledger.exchange import BUY, SELL
+from qlib_shadow_runner.ledger.gates import NAMES, SYNTHETIC
+from qlib_shadow_runner.ledger.ranges import (
+    AMOUNT,
+    DAY,
+    DAY_OR_EMPTY,
+    DEADLINE,
+    EXCHANGE,
+    MOMENT,
+    NUMBER,
+    PLAIN,
+    POSITIVE,
+    SHA256,
+    TEXT,
+    Kind,
+    either,
+    number,
+    one_of,
+    or_none,
+    whole,
+    with_keys,
+)
 from qlib_shadow_runner.ledger.rules import Costs, Rules, Targets
-from qlib_shadow_runner.runs import values
-
-
-class Day(str):
-    """An ISO date."""
-
-    __slots__ = ()
-
-
-class DayOrNone(str):
-    """An ISO date, or an empty text."""
-
-    __slots__ = ()
-
-
-class Moment(str):
-    """An ISO time in UTC."""
-
-    __slots__ = ()
-
-
-class Positive(float):
-    """A number above zero."""
-
-    __slots__ = ()
-
-
-class NotNegative(float):
-    """A number of at least zero."""
-
-    __slots__ = ()
-
-
-class Count(int):
-    """How many there are, or none."""
-
-
-class AtLeastOne(int):
-    """How many there are."""
-
-
-class Deadline(str):
-    """A time of day and its time zone."""
-
-    __slots__ = ()
-
-
-class Side(StrEnum):
-    """What an order does."""
-
-    BUY = BUY
-    SELL = SELL
 
 
 class _Position(TypedDict):
@@ -79,8 +53,8 @@ class _Position(TypedDict):
     amount: float
     shares: float
     price: float
-    factor: Positive
-    priced: Day
+    factor: float
+    priced: str
     days: int
     weight: float
 
@@ -91,64 +65,95 @@ class _Account(TypedDict):
     positions: list[_Position]
 
 
+class _Slice(TypedDict):
+    id: str
+    time: str
+    shares: float
+
+
+class _Adjusted(TypedDict):
+    instrument: str
+    day: str
+    ratio: float
+    raw: bool | None
+
+
+AT_ALL: Final = 1_000_000
+"""More instruments or days than any book has."""
+_LINK: Final = {"previous": SHA256, "day": DAY, "account": _Account, "number": whole(1, AT_ALL)}
+FIGURE: Final = or_none(either(TEXT, NUMBER))
 FORMS: Final[Mapping[type, Mapping[str, Any]]] = {
-    BookDocument: {"rules": Rules, "createdAt": Moment},
-    Costs: {
-        **dict.fromkeys(("open_cost", "close_cost", "min_cost", "impact_cost", "slippage_bps"), NotNegative),
-        "trade_unit": AtLeastOne | None,
+    Costs: {"trade_unit": or_none(whole(1, AT_ALL)), "slippage_bps": number(0, 10_000)},
+    Targets: {
+        "topk": whole(0, AT_ALL),
+        "n_drop": whole(0, AT_ALL),
+        "weights": or_none(one_of(*Weights)),
+        "hold_days": whole(0, AT_ALL),
     },
-    Targets: {"topk": AtLeastOne, "n_drop": Count, "hold_days": Count, "weights": Weights | None},
     Rules: {
-        "fill_at": FillAt,
-        "unfilled": Unfilled,
-        "delisted": Delisted,
-        "slices": AtLeastOne,
-        "decide_before": Deadline | None,
+        "fill_at": one_of(*FillAt),
+        "unfilled": one_of(*Unfilled),
+        "delisted": one_of(*Delisted),
+        "slices": whole(1, 1000),
+        "decide_before": or_none(DEADLINE),
+        "calendar": EXCHANGE,
     },
-    Order: {"side": Side, "priced": DayOrNone},
-    Fill: {"side": Side},
+    BookDocument: {
+        "capital": POSITIVE,
+        "share": or_none(number(0, 1)),
+        "rules": Rules,
+        "createdAt": MOMENT,
+    },
+    _Position: {
+        "amount": AMOUNT,
+        "price": AMOUNT,
+        "factor": POSITIVE,
+        "priced": DAY,
+        "days": whole(0, AT_ALL),
+    },
+    _Slice: {"time": MOMENT},
+    _Adjusted: {"day": DAY, "ratio": POSITIVE},
+    Order: {
+        "side": one_of(BUY, SELL),
+        "priced": DAY_OR_EMPTY,
+        "amount": AMOUNT,
+        "price": AMOUNT,
+        "slices": list[_Slice],
+    },
+    Fill: {"side": one_of(BUY, SELL), "amount": AMOUNT, "price": AMOUNT},
+    GateAnswer: {"verdict": Verdict, "figure": FIGURE, "limit": FIGURE},
     DayDocument: {
-        "day": Day,
+        **_LINK,
+        "run": with_keys("runId"),
+        "era": whole(1, AT_ALL),
         "rules": Rules | None,
-        "recordedAt": Moment,
-        "decideBefore": Moment | None,
+        "rulesSha256": SHA256,
+        "recordedAt": MOMENT,
+        "decideBefore": or_none(MOMENT),
         "decision": Decision,
-        "peakSince": Day,
+        "figures": with_keys("turnover", "drawdown", "dayReturn"),
+        "peakSince": DAY,
         "orders": list[Order],
-        "account": _Account,
     },
     FillDocument: {
-        "day": Day,
-        "decision": Day | None,
+        **_LINK,
+        "run": with_keys("runId"),
+        "decision": or_none(DAY),
         "fills": list[Fill],
         "carried": list[Order],
-        "account": _Account,
+        "adjusted": list[_Adjusted],
     },
 }
 """Fields whose form is narrower than the declaration of the document says."""
-NAMES: Final = {"Mapping": Mapping, "Any": Any}
-"""What annotations use that is imported for the type checker alone."""
-MOST: Final = 1e30
-"""Of any number, so that no product of some of them is infinite."""
-MANY: Final = 1_000_000
-"""Of what rules count: instruments, slices, days, shares of a lot."""
-WORDS: Final[Mapping[Any, str]] = {
-    int: "a whole number",
-    float: f"a number of at most {MOST:g}",
-    Positive: "a number above 0",
-    NotNegative: "a number of at least 0",
-    Count: f"a whole number from 0 to {MANY:,}",
-    AtLeastOne: f"a whole number from 1 to {MANY:,}",
-    Deadline: "a time of day and a time zone",
-    bool: "true or false",
-    str: "a text",
-    types.NoneType: "null",
-    Day: "a date",
-    DayOrNone: "a date or an empty text",
-    Moment: "a time in UTC",
-    dict: "an object",
-    list: "a list",
+WORDS: Final = frozenset({"halt", "golden", "signals", "liveIc", "drift"})
+"""The gates whose figure is a word."""
+FIGURES: Final[Mapping[str, Kind]] = {
+    **{name: or_none(NUMBER) for name in NAMES if name not in WORDS},
+    "dataAge": or_none(either(number(0, AT_ALL), one_of(SYNTHETIC))),
 }
+"""Of the gates that compute with their figure."""
+LOCALS: Final = {"Mapping": Mapping, "Any": Any, "Verdict": Verdict}
+"""What annotations use that is imported for the type checker alone."""
 
 
 Check = Callable[[object, str], str | None]
@@ -163,9 +168,11 @@ def misfit(document: object, form: Any) -> str | None:
 @cache
 def _check_of(form: Any) -> Check:
     """Return the check of a form, made once: a chain has thousands of documents of few forms."""
+    if isinstance(form, Kind):
+        return lambda value, where: (
+            None if form.fits(value) else f"{_named(where)} {shown(value)}, not {form.words}"
+        )
     origin, arguments = get_origin(form), get_args(form)
-    if form is Any:
-        return lambda _value, _where: None
     if origin in (types.UnionType, Union):
         return _check_of_union([_check_of(one) for one in arguments])
     if origin in (list, tuple):
@@ -174,34 +181,7 @@ def _check_of(form: Any) -> Check:
         return _check_of_map(_check_of(arguments[1]))
     if typing.is_typeddict(form) or dataclasses.is_dataclass(form):
         return _check_of_fields(form)
-    fits = FITS.get(form) or _fits_other(form)
-    return lambda value, where: None if fits(value) else f"{_named(where)} {shown(value)}, not {_words(form)}"
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and -MOST <= value <= MOST  # type: ignore[operator]
-
-
-def _fits_other(form: type) -> Callable[[object], bool]:
-    """Return whether a value is of an enumeration, or of a plain type."""
-    if issubclass(form, StrEnum):
-        words = frozenset(form)
-        return lambda value: isinstance(value, str) and value in words
-    return lambda value: type(value) is form
-
-
-FITS: Final[Mapping[Any, Callable[[object], bool]]] = {
-    float: _is_number,
-    Positive: lambda value: _is_number(value) and value > 1 / MOST,  # type: ignore[operator]
-    NotNegative: lambda value: _is_number(value) and value >= 0,  # type: ignore[operator]
-    Count: lambda value: type(value) is int and 0 <= value <= MANY,
-    AtLeastOne: lambda value: type(value) is int and 1 <= value <= MANY,
-    Deadline: lambda value: isinstance(value, str) and bool(re.fullmatch(DECIDE_BEFORE, value)),
-    Day: lambda value: values.day(value) is not None,
-    DayOrNone: lambda value: value == "" or values.day(value) is not None,
-    Moment: lambda value: str(value).endswith("Z") and values.moment(value) is not None,
-}
-"""Whether a value is of a type that Python's own does not tell."""
+    return _check_of(PLAIN.get(form) or one_of(*form))
 
 
 def _check_of_union(checks: Sequence[Check]) -> Check:
@@ -235,12 +215,15 @@ def _check_of_map(inner: Check) -> Check:
 def _check_of_fields(form: type) -> Check:
     """Return the check of an object with named fields.
 
-    A field with a default need not be there, since an earlier version may not have known it.
+    A field with a default, or one that is NotRequired, need not be there, since an earlier version may not
+    have known it. A field that is not known is refused: a version that adds one writes a higher schema.
     """
-    hints = {**typing.get_type_hints(form, localns=NAMES), **FORMS.get(form, {})}
-    optional: set[str] = set()
+    hints = typing.get_type_hints(form, localns=LOCALS, include_extras=True)
+    optional = {name for name, hint in hints.items() if get_origin(hint) is NotRequired}
+    plain = {name: get_args(hint)[0] if name in optional else hint for name, hint in hints.items()}
     if dataclasses.is_dataclass(form):
         optional = {one.name for one in dataclasses.fields(form) if one.default is not dataclasses.MISSING}
+    hints = {**plain, **FORMS.get(form, {})}
     required = hints.keys() - optional
     checks = {name: _check_of(hint) for name, hint in hints.items()}
 
@@ -254,6 +237,19 @@ def _check_of_fields(form: type) -> Check:
         found = (checks[name](one, _inside(where, name)) for name, one in value.items())
         return next(filter(None, found), None)
 
+    return _check_of_gate(check) if form is GateAnswer else check
+
+
+def _check_of_gate(plain: Check) -> Check:
+    """Return the check of a gate's answer, whose figure is a number or a word, as the gate has it."""
+    by_gate = {name: _check_of(figure) for name, figure in FIGURES.items()}
+
+    def check(value: object, where: str) -> str | None:
+        fault = plain(value, where)
+        if fault is not None or not isinstance(value, dict) or value["gate"] not in by_gate:
+            return fault
+        return by_gate[value["gate"]](value["figure"], _inside(where, "figure"))
+
     return check
 
 
@@ -263,9 +259,3 @@ def _inside(where: str, name: str) -> str:
 
 def _named(where: str) -> str:
     return f"has {where}" if where else "is"
-
-
-def _words(form: type) -> str:
-    if issubclass(form, StrEnum):
-        return f"one of {', '.join(form)}"
-    return WORDS[form]

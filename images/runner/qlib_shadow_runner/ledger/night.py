@@ -185,7 +185,10 @@ class _Work:
                 chain,
                 day,
                 self.quotes,
-                run={key: self.night.run.get(key) for key in ("runId", "datasetFingerprint", "dataset")},
+                run={
+                    key: self.night.run.get(key)
+                    for key in ("runId", "datasetFingerprint", "dataset", "benchmark")
+                },
                 benchmark=self.night.benchmark.get(day),
                 halts=halts,
                 sessions=self.sessions,

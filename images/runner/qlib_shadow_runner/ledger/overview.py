@@ -236,7 +236,7 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
         capital=chain.book["capital"],
         share=chain.book["share"],
         era=last["era"] if last else 1,
-        rules=next((one["rules"] for one in reversed(decisions) if one["rules"]), chain.book["rules"]),
+        rules=chain.rules[-1].document(),
         run=last["run"]["runId"] if last else None,
         decided=last["day"] if last else None,
         decision=last["decision"] if last else None,

@@ -1,4 +1,8 @@
-"""The rules of a book: everything besides signals and prices that its decisions and fills follow from."""
+"""The rules of a book: everything besides signals and prices that its decisions and fills follow from.
+
+A default never changes: the hash of rules is that of the fields that have another value than their default,
+so that a field which a later version adds changes no hash, and with it no order's id.
+"""
 
 from __future__ import annotations
 
@@ -89,17 +93,34 @@ class Rules:
 
     @property
     def sha256(self) -> str:
-        """Return the hash that names these rules."""
-        return sha256_of_rules(self.document())
+        """Return the hash that names these rules: of what differs from the defaults."""
+        return hashlib.sha256(json.dumps(_chosen(self), sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
-        """Return recorded rules; raises TypeError, KeyError or ValueError where they are none."""
+        """Return recorded rules; raises TypeError, KeyError or ValueError where they are none.
+
+        A part or a field that is not there has its default: an earlier version did not know it.
+        """
         parts = {"targets": Targets, "costs": Costs, "limits": Limits, "gates": GateRules}
-        found = {name: kind(**document[name]) for name, kind in parts.items()}
+        found = {name: kind(**document[name]) for name, kind in parts.items() if name in document}
         return cls(**{**document, **found})
 
 
 def sha256_of_rules(document: Mapping[str, Any]) -> str:
     """Return the hash of rules as they are recorded, which an earlier version may have done."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    return Rules.read(document).sha256
+
+
+def _chosen(rules: Any) -> dict[str, Any]:
+    """Return the fields of rules, or of a part of them, that differ from their defaults."""
+    found: dict[str, Any] = {}
+    for one in dataclasses.fields(rules):
+        value = getattr(rules, one.name)
+        if value == one.default:
+            continue
+        if dataclasses.is_dataclass(value):
+            found[one.name] = _chosen(value)
+        else:  # 1 and 1.0 are the same rule
+            found[one.name] = float(value) if type(value) is int else value
+    return found

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from qlib_shadow_runner.ledger.account import Order
+    from qlib_shadow_runner.ledger.rules import Costs
 
     _Fields = Mapping[str, Any]
 
@@ -35,7 +36,7 @@ def of_account(recorded: Mapping[str, Any]) -> Iterator[Difference]:
 
 
 def of_trading_day(
-    document: Mapping[str, Any], before: Account, due: Sequence[Order]
+    document: Mapping[str, Any], before: Account, due: Sequence[Order], costs: Costs
 ) -> Iterator[Difference]:
     """Yield what does not follow from the account before, the orders that were due and the recorded fills."""
     fills, after = document["fills"], Account.read(document["account"])
@@ -52,6 +53,8 @@ def of_trading_day(
     if not math.isclose(after.cash, cash, rel_tol=ROUNDING, abs_tol=ROUNDING * max(1.0, abs(before.value))):
         yield "account.cash", after.cash, cash
     yield from _of_amounts(document, before, after)
+    yield from _of_fills(fills, costs)
+    yield from _of_holdings(document, before, after)
     wanted = sorted((one.id, one.instrument, one.side) for one in due)
     found = sorted((one["order"], one["instrument"], one["side"]) for one in fills if one["order"])
     if found != wanted:
@@ -79,6 +82,32 @@ def _money(fill: Mapping[str, Any]) -> float:
     """Return the cash that a fill brings."""
     value = -fill["value"] if fill["side"] == BUY else fill["value"]
     return float(value - fill["cost"])
+
+
+def _of_fills(fills: Sequence[Mapping[str, Any]], costs: Costs) -> Iterator[Difference]:
+    """Yield the values and costs that do not follow from amount, price and the rules' costs."""
+    for number, one in enumerate(fills):
+        if one["value"] != (value := one["amount"] * one["price"]):
+            yield f"fills[{number}].value", one["value"], value
+        rate = costs.open_cost if one["side"] == BUY else costs.close_cost
+        is_trade = bool(one["order"]) and value > 0
+        least = max(value * rate, costs.min_cost) if is_trade else 0.0
+        has_impact = is_trade and costs.impact_cost != 0  # it depends on the day's volume
+        if one["cost"] != least and not (has_impact and one["cost"] >= least * (1 - ROUNDING)):
+            yield f"fills[{number}].cost", one["cost"], least
+
+
+def _of_holdings(document: Mapping[str, Any], before: Account, after: Account) -> Iterator[Difference]:
+    """Yield the days of holdings that do not follow from those before."""
+    bought = {one["instrument"] for one in document["fills"] if one["side"] == BUY and one["amount"] > 0}
+    for number, (name, held) in enumerate(after.holdings.items()):
+        had = before.holdings.get(name)
+        days = ({1} if had is None or name in bought else set()) | ({had.days + 1} if had else set())
+        if held.days not in days:
+            yield f"account.positions[{number}].days", held.days, max(days)
+        priced = {document["day"], *([had.priced] if had else [])}
+        if held.priced not in priced:
+            yield f"account.positions[{number}].priced", held.priced, max(priced)
 
 
 def _of_amounts(document: Mapping[str, Any], before: Account, after: Account) -> Iterator[Difference]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -67,7 +66,13 @@ def volatility(quotes: Quotes, symbol: str, index: int) -> float | None:
     returns = [later / earlier - 1 for earlier, later in itertools.pairwise(closes)]
     if len(returns) < FEWEST:
         return None
-    return statistics.stdev(returns) or None
+    return _deviation(returns) or None
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Return the standard deviation of a sample, by sums that each version of Python rounds alike."""
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((one - mean) ** 2 for one in values) / (len(values) - 1))
 
 
 def _in_proportion(names: Sequence[str], known: Mapping[str, float], degree: float, what: str) -> Shares:

@@ -177,6 +177,7 @@ class RunOfTheNight:
             "datasetFingerprint": data["dataset_fingerprint"],
             "dataset": data["dataset_resolved_path"],
             "live": data.get("live"),
+            "benchmark": data.get("benchmark"),
         }
 
     @cached_property

@@ -125,8 +125,9 @@ class BooksApi:
     @_answered("head")
     def verify(self, request: Request) -> Any:
         """Return what does not hold in a book, computed again from its files and from prices."""
+        from qlib_shadow_runner.catalog.book_sources import VolumeSources  # noqa: PLC0415 - as above
         from qlib_shadow_runner.catalog.books import dataset_of  # noqa: PLC0415 - loads Arrow
-        from qlib_shadow_runner.ledger.check import verify_book  # noqa: PLC0415 - loads calendars
+        from qlib_shadow_runner.ledger.check import check_book  # noqa: PLC0415 - loads calendars
 
         head = request.query_params.get("head")
         if head is not None and not HEAD.fullmatch(head):
@@ -137,8 +138,8 @@ class BooksApi:
         folder = self.table.ledgers / found.book
         with self.command.alone():
             dataset = dataset_of(self.table.volume, folder)
-            findings = verify_book(folder, dataset, head)
-        return verification_document(found, findings, head, dataset.folder if dataset else None)
+            checked = check_book(folder, dataset, head, VolumeSources(self.table.volume))
+        return verification_document(found, checked, head, dataset.folder if dataset else None)
 
     @_answered("run")
     def difference(self, request: Request) -> Any:

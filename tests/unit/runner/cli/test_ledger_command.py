@@ -6,6 +6,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any, Final
 
+import pandas as pd
 import pytest
 from tests.unit.runner.cli.run_folders import make_run
 from tests.unit.runner.ledger.sample_book import write_book
@@ -15,6 +16,8 @@ from qlib_shadow_runner.cli import main
 from qlib_shadow_runner.cli.commands_of_nights import LEDGER_ACTIONS
 from qlib_shadow_runner.cli.ledger_command import ACTIONS
 from qlib_shadow_runner.contract import ARTIFACTS, ExitCode
+from qlib_shadow_runner.dataset.fingerprint import fingerprint
+from qlib_shadow_runner.export.ranked_signals import encode_signals, signals_sha256, with_ranks
 from qlib_shadow_runner.ledger.documents import MEANS
 from qlib_shadow_runner.runs.listing import existing_volume
 from qlib_shadow_runner.stages.ledger_tracking import newest_run_of
@@ -416,6 +419,51 @@ def test_without_its_dataset_a_book_is_verified_from_its_files(verified: tuple[P
     (data / "qlib").rename(outside)
     (data / "qlib").symlink_to(outside)
     assert "without prices" in ask(data, "verify")[1]
+
+
+def test_a_book_is_held_to_the_data_and_signals_of_its_nights_while_they_are_there(tmp_path: Path, ask: Ask):
+    """Then to the prices of now, whose differences are told and are no damage."""
+    data, days = tmp_path / "data", SmallMarket(tmp_path).days[:3]
+    market = SmallMarket(data / "qlib")
+    book = data / ARTIFACTS / "ledgers" / "us-shadow"
+    for day in days:
+        version, scores = market.dataset(day).folder, market.night(book, day).scores
+        rows = {"date": pd.Timestamp(day), "instrument": list(scores), "score": list(scores.values())}
+        table = with_ranks(pd.DataFrame(rows))
+        folder = data / ARTIFACTS / f"us-{day}"
+        folder.mkdir(parents=True)
+        (folder / "signals_ranked.parquet").write_bytes(encode_signals(table, "signals_ranked.parquet", {}))
+        run = {
+            "dataset": f"/data/qlib/{version.name}",
+            "datasetFingerprint": fingerprint(version),
+            "signalsSha256": signals_sha256(table),
+        }
+        market.record(book, day, run=run)
+    code, out, _ = ask(data, "verify")
+    assert (code, out.count("\n")) == (ExitCode.DONE, 1)
+    assert out.startswith("us-shadow holds: 5 entries, 5 of them with the data of their night, and nothing")
+    path = market.dataset(days[2]).folder / "features" / "aaa" / "close.day.bin"
+    path.write_bytes(path.read_bytes()[:4] + bytes(4) * 3)
+    code, out, _ = ask(data, "verify")
+    assert code == ExitCode.DONE
+    assert "3 of them with the data of their night, the others with the prices of now" in out
+    assert "come from that, and no damage:" in out
+    document = json.loads(ask(data, "verify", "--json")[1])
+    assert (document["sound"], document["exact"]) == (True, 3)
+    assert document["ofDataCount"] >= len(document["ofData"]) > 0
+
+
+def test_a_book_of_a_newer_version_cannot_be_checked_and_is_not_called_damaged(
+    verified: tuple[Path, list[str]], ask: Ask
+):
+    """That version can check it."""
+    data, _ = verified
+    path = data / ARTIFACTS / "ledgers" / "us-shadow" / "BOOK.json"
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
+    code, out, _ = ask(data, "verify")
+    assert code == ExitCode.BAD_CONFIG
+    assert "us-shadow cannot be checked:" in out
+    assert "was written by a newer version" in out
 
 
 def test_what_does_not_hold_is_found_with_its_own_code(verified: tuple[Path, list[str]], ask: Ask):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict
 
 import pytest
 from tests.unit.runner.ledger.small_market import BOOK, RULES, files_of
@@ -15,6 +15,8 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.chain import Chain, last_day
 from qlib_shadow_runner.ledger.check import verify_book
 from qlib_shadow_runner.ledger.entries import encode
+from qlib_shadow_runner.ledger.forms import misfit
+from qlib_shadow_runner.ledger.rules import Costs, Rules, Targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from tests.unit.runner.ledger.small_market import SmallMarket
 
 DEPTH: Final = 150
+PINNED: Final = "de36c97b99123cce040139e2b43becc39fcd46ef16b8b30fef185f0ff8d140bf"
+"""The hash of the sample's rules, as the first version of a book has it."""
 FILES: Final = ("BOOK.json", "chain/000003.json", "chain/000002.json")
 
 
@@ -78,7 +82,7 @@ def nested(depth: int) -> Any:
 
 
 CHANGES: Final[dict[str, tuple[Callable[[dict[str, Any]], object], str]]] = {
-    "a future schema": (lambda one: one.update(schema=2), "has the schema 2, and this version reads 1"),
+    "a schema of no version": (lambda one: one.update(schema=0), "has the schema 0, which no version"),
     "no schema": (lambda one: one.pop("schema"), "has the schema None"),
     "a missing field": (lambda one: one.pop("account"), "has no account"),
     "another field": (lambda one: one.update(more=1), "has 'more', which is no field"),
@@ -86,7 +90,7 @@ CHANGES: Final[dict[str, tuple[Callable[[dict[str, Any]], object], str]]] = {
         lambda one: one["account"].update(cash="1"),
         "has account.cash '1', not a number",
     ),
-    "a number for a text": (lambda one: one.update(previous=1), "has previous 1, not a text"),
+    "a number for a text": (lambda one: one.update(previous=1), "has previous 1, not a SHA-256"),
     "true for a number": (lambda one: one["account"].update(nav=True), "has account.nav True, not a number"),
     "a list for an object": (lambda one: one.update(account=[]), "has account [], not an object"),
     "an object for a list": (lambda one: one.update(notes={}), "has notes {}, not a list"),
@@ -184,16 +188,62 @@ def test_without_a_book_there_is_no_chain(tmp_path: Path):
         assert last_day(folder) is None
 
 
-def test_rules_of_an_earlier_version_are_read_without_the_fields_that_came_later(
-    market: SmallMarket, copied: Path
+@pytest.mark.parametrize("field", ["region", "costs.slippage_bps", "gates", "limits.max_gross"])
+def test_rules_that_an_earlier_version_recorded_without_a_later_field_are_the_same_rules(
+    market: SmallMarket, tmp_path: Path, field: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """Their hash is that of what is recorded, and this version's rules begin an era."""
-    shutil.rmtree(copied / "chain")
-    (copied / "chain").mkdir()
-    rewrite(copied / "BOOK.json", lambda one: one["rules"]["costs"].pop("slippage_bps"))
-    assert Chain.read(copied).rules == (RULES,)
-    assert market.record(copied, market.days[0]).decision["era"] == 2
-    assert Chain.read(copied).rules == (RULES, RULES)
+    """Such a book holds, the ids of its orders stay, and its next night begins no era."""
+    today = Rules.document
+
+    def before(rules: Rules) -> dict[str, Any]:
+        document = today(rules)
+        outer, _, inner = field.rpartition(".")
+        del (document[outer] if outer else document)[inner]
+        return document
+
+    book, other = tmp_path / "a" / BOOK, tmp_path / "b" / BOOK
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Rules, "document", before)
+        for day in market.days[:3]:
+            market.record(book, day)
+    for day in market.days[:4]:
+        market.record(other, day)
+    assert verify_book(book, market.dataset(market.days[2])) == []
+    assert market.record(book, market.days[3]).decision["era"] == 1
+    orders = [[one.document["orders"] for one in Chain.read(folder).decisions] for folder in (book, other)]
+    assert orders[0] == orders[1]
+
+
+def test_the_hash_of_rules_stays_what_it_is_whatever_field_comes():
+    """Order ids follow from it; a default that is changed would change it."""
+    assert RULES.sha256 == PINNED
+    assert Rules(Targets(topk=3, n_drop=1), Costs(min_cost=5)).sha256 == RULES.sha256  # type: ignore[arg-type]
+    assert Rules(Targets(topk=3, n_drop=1), Costs(min_cost=6)).sha256 != RULES.sha256
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_a_newer_version_is_refused_and_not_called_damaged(
+    market: SmallMarket, copied: Path, name: str
+):
+    """It may have other fields; the version that wrote it reads it."""
+    rewrite(copied / name, lambda one: one.update(schema=2, later={"more": 1}))
+    with pytest.raises(StageError, match="written by a newer version: its schema is 2") as caught:
+        market.record(copied, market.days[5])
+    assert caught.value.reason is Reason.LEDGER_REFUSED
+    assert verify_book(copied) == [caught.value.message]
+
+
+def test_a_field_that_a_later_schema_adds_need_not_be_there():
+    """A document without it is one of the schema before."""
+
+    class Later(TypedDict):
+        day: str
+        more: NotRequired[int]
+
+    assert misfit({"day": "x"}, Later) is None
+    assert misfit({"day": "x", "more": 1}, Later) is None
+    assert misfit({"day": "x", "more": "1"}, Later) == "has more '1', not a whole number"
+    assert misfit({"more": 1}, Later) == "has no day"
 
 
 def test_folders_that_a_copy_has_left_out_because_they_were_empty_are_made_again(

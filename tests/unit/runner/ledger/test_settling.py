@@ -10,7 +10,7 @@ from tests.unit.runner.ledger.written_prices import DAYS, NAN, RULES, account, h
 from qlib_shadow_runner.ledger.settle import Settled, settle_day
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from qlib_shadow_runner.ledger.account import Account, Order
@@ -165,3 +165,21 @@ def test_delisted_holding_ends_after_ten_days_by_rule(tmp_path: Path, rule: str,
     assert found.pnl == (-100 if rule == "Zero" else 0)
     ended = [(fill.instrument, fill.value, fill.shortfall) for fill in found.fills]
     assert ended == {"Hold": [], "LastPrice": [("AAA", 100, 0)], "Zero": [("AAA", 0, 100)]}[rule]
+
+
+def compensated(values: Iterable[float], start: float = 0.0) -> float:
+    """Return a sum as Python's own gives it from 3.12 on."""
+    total, lost = start, 0.0
+    for value in values:
+        new = total + value
+        lost += (total - new) + value if abs(total) >= abs(value) else (value - new) + total
+        total = new
+    return total + lost
+
+
+def test_an_account_is_summed_step_by_step_as_qlib_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each version of Python gives the same last digit, since a book's check compares them exactly."""
+    small = account(0.1, A=held(1.0, 1e16), B=held(1.0, 1.1), C=held(1.0, -1e16))
+    monkeypatch.setattr("builtins.sum", compensated)
+    assert small.value == ((0.0 + 1e16) + 1.1 - 1e16) + 0.1
+    assert compensated([1e16, 1.1, -1e16]) != small.value - 0.1
