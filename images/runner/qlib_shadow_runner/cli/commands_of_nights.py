@@ -66,7 +66,7 @@ show       how a book is doing; without BOOK, all books
 orders     the orders of a day, and what they came to
 positions  what was held at the end of a day
 nav        the account's value, day by day
-diff       why the account and the backtest of the newest run differ
+diff       why the account and the backtest of the run with the newest data differ
 trend      the last weeks of the book
 verify     recompute the book from its files and from prices; exit code 15 where it does not hold
 halt       record no orders any more, from now on

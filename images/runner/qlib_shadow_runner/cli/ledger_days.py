@@ -16,6 +16,7 @@ from qlib_shadow_runner.ledger.documents import (
     positions_document,
     trend_document,
 )
+from qlib_shadow_runner.ledger.record import drawdowns
 from qlib_shadow_runner.ledger.weeks import weeks_of
 from qlib_shadow_runner.printing import NOTHING, print_json, print_line, print_lines, print_table
 
@@ -76,16 +77,15 @@ def print_nav(asked: Asked) -> int:
     if not one.days:
         print_line(f"{one.book} has no reconciled trading day yet; it holds {money(one.nav)}")
         return ExitCode.DONE
-    rows, peak = [], one.capital or 0.0
-    for day in one.days:
-        peak = max(peak, day.nav)
-        rows.append(
-            (
-                *(day.day if day.counts else f"{day.day} *", money(day.nav), gain(day.pnl, 0)),
-                *(change(day.day_return), change(day.benchmark)),
-                *(share(1 - day.nav / peak if peak > 0 else None), money(day.costs, 0), share(day.turnover)),
-            )
+    losses = drawdowns(one.capital or 0.0, one.days)
+    rows = [
+        (
+            *(day.day if day.counts else f"{day.day} *", money(day.nav), gain(day.pnl, 0)),
+            *(change(day.day_return), change(day.benchmark)),
+            *(share(loss, 2), money(day.costs, 0), share(day.turnover)),
         )
+        for day, loss in zip(one.days, losses, strict=True)
+    ]
     print_table([NAV, *rows], range(1, len(NAV)))
     if not all(day.counts for day in one.days):
         print_line(UNCOUNTED)

@@ -140,9 +140,12 @@ def _facts(one: Overview) -> Iterator[tuple[str, str]]:
     yield "NAV", f"{what}; it began with {money(one.capital)} ({change(_since_beginning(one))})"
     if one.reconciled:
         yield "last day", f"{gain(one.pnl)} ({change(one.day_return)})"
-        yield "drawdown", f"{share(one.drawdown, 2)} below its highest value, {money(one.peak)}"
+        text = f"{share(one.drawdown, 2)} below its highest value, {money(one.peak)}"
+        if one.reset_day:
+            text += f"; the gate counts from {one.reset_day}, its reset: {share(one.drawdown_since_reset, 2)}"
+        yield "drawdown", text
         worked = f"{share(one.turnover)} of the account a day; {money(one.traded)} traded"
-        yield "turnover", f"{worked}, for {money(one.costs)}"
+        yield "turnover", f"{worked}, costs {money(one.costs)}"
     yield from _record(one)
     yield "late", _days(one.late_days)
     yield "missed", _days(one.missed_days)

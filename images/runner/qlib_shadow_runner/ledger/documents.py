@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.escapes import shorten
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.ledger.record import drawdowns
 from qlib_shadow_runner.ledger.weeks import weeks_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ MEANS: Final = {
     "timing": "late, held and missed nights, and the price of fills",
     "costs": "other costs, lots and price limits",
     "rules": "another strategy, carried orders, delisted holdings",
-    "signals": "signals of the night, and not those of tonight's model",
+    "signals": "each night's own signals, often of a refitted model; the backtest's are of the evaluated",
     "start": "other positions and other money at the beginning",
 }
 """What makes each part of the difference from a backtest."""
@@ -49,7 +50,11 @@ def positions_document(chain: Chain, day: str | None) -> dict[str, Any]:
 
 def nav_document(overview: Overview) -> list[dict[str, Any]]:
     """Return the account's value day by day."""
-    return [{**vars(day), "turnover": day.turnover} for day in overview.days]
+    losses = drawdowns(overview.capital or 0.0, overview.days)
+    return [
+        {**vars(day), "turnover": day.turnover, "drawdown": loss}
+        for day, loss in zip(overview.days, losses, strict=True)
+    ]
 
 
 def trend_document(overview: Overview, weeks: int) -> list[dict[str, Any]]:

@@ -66,8 +66,12 @@ class Overview:
     """Of the last reconciled day."""
     day_return: float | None = None
     peak: float | None = None
+    """The highest value since the start."""
     drawdown: float | None = None
-    """The loss since the highest value, as the gate counts it: since the last reset."""
+    """The loss since then, whatever has been reset."""
+    reset_day: str | None = None
+    """The day from which the gate counts the loss, where a resume has reset it."""
+    drawdown_since_reset: float | None = None
     turnover: float | None = None
     """The mean share of the account that is traded on a day."""
     traded: float = 0.0
@@ -137,6 +141,8 @@ class Overview:
             "dayReturn": self.day_return,
             "peak": self.peak,
             "drawdown": self.drawdown,
+            "resetDay": self.reset_day,
+            "drawdownSinceReset": self.drawdown_since_reset,
             "turnover": self.turnover,
             "traded": self.traded,
             "costs": self.costs,
@@ -225,9 +231,8 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
     halt = set_now.document() if set_now else None
     lifted = tuple(one.document() for one in reversed(halts.history(folder)))
     account = chain.entries[-1].document["account"] if briefs else None
-    resets = [one["resumedDay"] or "" for one in lifted if one["resetDrawdown"]]
-    since = max([*resets, last["peakSince"] if last else ""])
-    peak, drawdown = drawdown_of(_navs_since(briefs, since))
+    peak, drawdown = drawdown_of(_navs_since(briefs, ""))
+    reset = _reset_day(decisions, lifted)
     gates = tuple(_gate(one) for one in (last or {}).get("gates", ()))
     state, held = state_of(halt, last), held_nights(chain)
     positions = account["positions"] if account else []
@@ -256,6 +261,8 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
         day_return=days[-1].day_return if days else None,
         peak=peak,
         drawdown=drawdown,
+        reset_day=reset,
+        drawdown_since_reset=drawdown_of(_navs_since(briefs, reset))[1] if reset else None,
         turnover=fmean(day.turnover for day in days) if days else None,
         traded=sum(day.traded for day in days),
         costs=sum(day.costs for day in days),
@@ -272,6 +279,13 @@ def _of_chain(chain: Chain, folder: Path) -> Overview:
         days=days,
         record=record_of(days),
     )
+
+
+def _reset_day(decisions: Sequence[Mapping[str, Any]], lifted: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the day from which the gate counts the drawdown, where that is not the first."""
+    resets = [one["resumedDay"] for one in lifted if one["resetDrawdown"] and one["resumedDay"]]
+    begun = [one["peakSince"] for one in decisions[-1:] if one["peakSince"] > decisions[0]["day"]]
+    return max([*resets, *begun], default=None)
 
 
 def _navs_since(briefs: Sequence[Mapping[str, Any]], first: str) -> Iterator[float]:

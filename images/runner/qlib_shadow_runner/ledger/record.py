@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +153,15 @@ def record_of(days: Sequence[Day]) -> Record:
     )
 
 
+def drawdowns(capital: float, days: Sequence[Day]) -> list[float]:
+    """Return the loss on each day since the highest value since the start, as a share of it.
+
+    No resume changes it: what counts since a reset is the gate's own drawdown.
+    """
+    peaks = accumulate((day.nav for day in days), max, initial=capital)
+    return [_loss(day.nav, peak) for day, peak in zip(days, islice(peaks, 1, None), strict=True)]
+
+
 def drawdown_of(navs: Iterable[float]) -> tuple[float | None, float | None]:
     """Return the highest value and the loss since it, as a share of it."""
     peak = last = None
@@ -161,7 +170,11 @@ def drawdown_of(navs: Iterable[float]) -> tuple[float | None, float | None]:
         peak = nav if peak is None else max(peak, nav)
     if peak is None or last is None:
         return None, None
-    return peak, (1 - last / peak if peak > 0 else 0.0)
+    return peak, _loss(last, peak)
+
+
+def _loss(nav: float, peak: float) -> float:
+    return 1 - nav / peak if peak > 0 else 0.0
 
 
 def _promise(days: Iterable[Day]) -> tuple[Point, ...]:

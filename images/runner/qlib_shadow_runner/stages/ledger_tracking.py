@@ -30,8 +30,12 @@ WHOLE = (COMPLETE, STATUS_NOT_GOLDEN)
 
 
 def newest_run_of(volume: Volume, book: str) -> ListedRun | None:
-    """Return the newest complete run that has recorded in a book, as its own metadata says it."""
-    return next((run for run in all_runs(volume) if run.status in WHOLE and _book_of(run) == book), None)
+    """Return the complete run of a book whose signals reach furthest; of equal ones the newest.
+
+    A run over older data that was made later knows less of the book's days.
+    """
+    found = [run for run in all_runs(volume) if run.status in WHOLE and _told_by(run).get("book") == book]
+    return max(found, key=lambda run: str(_told_by(run).get("day")), default=None)
 
 
 def track_run(folder: Path, run: ListedRun, volume: Volume) -> Tracking | None:
@@ -72,8 +76,8 @@ def _scores(signals: pd.DataFrame, first: date) -> dict[date, Mapping[str, float
     }
 
 
-def _book_of(run: ListedRun) -> Any:
-    """Return the book that a run says it has recorded in."""
+def _told_by(run: ListedRun) -> Mapping[str, Any]:
+    """Return what a run says it has recorded: the book, and the day, which is the last of its signals."""
     report = run.metadata.get("ledger")
     result = report.get("result") if isinstance(report, dict) else None
-    return result.get("book") if isinstance(result, dict) else None
+    return result if isinstance(result, dict) else {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 import pytest
+from tests.unit.runner.cli.run_folders import make_run
 from tests.unit.runner.ledger.sample_book import write_book
 from tests.unit.runner.ledger.small_market import SmallMarket
 
@@ -17,6 +18,9 @@ from qlib_shadow_runner.cli.ledger_command import ACTIONS
 from qlib_shadow_runner.contract import ARTIFACTS, ExitCode
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
 from qlib_shadow_runner.export.ranked_signals import encode_signals, signals_sha256, with_ranks
+from qlib_shadow_runner.ledger.documents import MEANS
+from qlib_shadow_runner.runs.listing import existing_volume
+from qlib_shadow_runner.stages.ledger_tracking import newest_run_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +120,7 @@ def test_one_book_is_shown_whole(read_only: Path, ask: Ask):
         "decided 2026-11-17: Decided, 2 orders, by run us-20261117",
         "9 days after a decision in time; the benchmark made +0.90% on the same",
         "too early to hold against the band of",
+        " traded, costs ",
         "late 2026-11-10 missed 2026-11-12",
         "era 1: topk 2, nDrop 1, weights of the backtest, fills at close",
         "unknown liveIc too few judged days; it passes",
@@ -340,6 +345,37 @@ def test_a_resume_forgives_a_loss_only_where_that_is_asked(data: Path, ask: Ask)
     assert (made["resumedWhy"], made["resetDrawdown"]) == ("forgiven", True)
     shown = json.loads(ask(data, "show", "us-shadow", "--json")[1])["halts"]
     assert [one["resetDrawdown"] for one in shown] == [True, False]
+
+
+def test_the_drawdown_is_one_figure_wherever_it_is_told(tmp_path: Path, ask: Ask):
+    """Show and nav: a reset changes what the gate counts, and that stands beside it."""
+    write_book(tmp_path / ARTIFACTS / "ledgers", nights=7, reducing=(6,))
+    assert ask(tmp_path, "resume", "--why", "forgiven", "--reset-drawdown")[0] == ExitCode.DONE
+    shown = json.loads(ask(tmp_path, "show", "us-shadow", "--json")[1])
+    last = json.loads(ask(tmp_path, "nav", "--json")[1])[-1]
+    assert shown["drawdown"] == pytest.approx(last["drawdown"])
+    assert (shown["drawdownSinceReset"], shown["resetDay"]) == (0.0, last["day"])
+    assert shown["drawdown"] > 0
+    text = " ".join(ask(tmp_path, "show", "us-shadow")[1].split())
+    assert f"the gate counts from {last['day']}, its reset: 0.00%" in text
+    assert f"drawdown {shown['drawdown']:.2%} below its highest value" in text
+    assert f" {shown['drawdown']:.2%} " in ask(tmp_path, "nav")[1].splitlines()[-1]
+
+
+def test_the_part_of_the_signals_names_the_refitted_model():
+    """Backtests are of the evaluated one, so that the two differ on a night of the same data, too."""
+    assert {"refitted", "evaluated"} <= set(MEANS["signals"].replace(";", "").split())
+
+
+def test_the_backtest_compared_is_of_the_run_whose_signals_reach_furthest(data: Path):
+    """Not of one that was made later over older data; of equal ones, the newest."""
+    for number, day in enumerate(("2026-11-04", "2026-11-06", "2026-11-06", "2026-11-05"), 1):
+        told = {"result": {"book": "us-shadow", "day": day}}
+        make_run(data, f"night-{number}", day=number, ledger=told)
+    make_run(data, "other", day=9, ledger={"result": {"book": "cn-shadow", "day": "2026-11-09"}})
+    found = newest_run_of(existing_volume(data), "us-shadow")
+    assert found is not None
+    assert found.run_id == "night-3"
 
 
 def test_a_wrong_portfolio_file_is_noted_below_the_list(data: Path, ask: Ask):

@@ -85,6 +85,7 @@ def test_only_days_after_a_decision_in_time_are_part_of_the_record(book: SampleB
     assert last.expected == pytest.approx(0.0004 * 9)
     deviation = 0.009 * math.sqrt(9 + 9**2 / 750)
     assert last.high - last.expected == pytest.approx(OF_PROMISE * deviation)
+    assert record.is_beyond is None
 
 
 @pytest.mark.parametrize(
@@ -156,8 +157,8 @@ def test_a_kill_switch_is_said_first(book: SampleBook, content: str, state: Stat
     assert found.halt is not None
 
 
-def test_drawdown_counts_from_the_last_reset(tmp_path: Path):
-    """No other resume forgives a loss; the halt stays in the history."""
+def test_a_reset_is_told_beside_the_drawdown_since_the_start(tmp_path: Path):
+    """No other resume resets it; the halt stays in the history."""
     book = write_book(tmp_path, nights=7)
     navs = [100_000.0, *(one["account"]["nav"] for one in documents(book, "fills"))]
     before = overview(book.folder)
@@ -165,10 +166,11 @@ def test_drawdown_counts_from_the_last_reset(tmp_path: Path):
     assert navs[-1] < max(navs)
     halts.halt(book.folder, "too deep", reducing=False, now=NOW)
     halts.resume(book.folder, "looked at", NOW)
-    assert overview(book.folder).drawdown == before.drawdown
+    assert overview(book.folder).reset_day is None
     halts.resume(book.folder, "forgiven", NOW + timedelta(hours=1), reset_drawdown=True)
     after = overview(book.folder)
-    assert (after.drawdown, after.peak) == (0.0, navs[-1])
+    assert (after.drawdown, after.peak) == (before.drawdown, max(navs))
+    assert (after.drawdown_since_reset, after.reset_day) == (0.0, after.reconciled)
     assert [(one["why"], one["resumedWhy"]) for one in after.halts] == [
         ("", "forgiven"),
         ("too deep", "looked at"),

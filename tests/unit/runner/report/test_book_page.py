@@ -18,11 +18,11 @@ from qlib_shadow_runner.ledger.account import Account, Holding, Order
 from qlib_shadow_runner.ledger.overview import Overview, State, overview
 from qlib_shadow_runner.ledger.record import Day, record_of
 from qlib_shadow_runner.ledger.rules import Limits
-from qlib_shadow_runner.report.book.charts import charts_of, drawdowns
+from qlib_shadow_runner.report.book.charts import charts_of
 from qlib_shadow_runner.report.book.contents import Contents, contents_of
 from qlib_shadow_runner.report.book.page import LEDGER_PAGE, BookView, book_page, book_view, refresh_page
 from qlib_shadow_runner.report.scale import TOP, WIDTH
-from qlib_shadow_runner.texts import ABSENT
+from qlib_shadow_runner.texts import ABSENT, percent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,18 +171,19 @@ def test_a_halt_is_shown_with_its_reason_and_those_before_in_a_history(tmp_path:
 
 
 def test_the_drawdown_of_the_last_day_is_that_of_the_book(tmp_path: Path):
-    """Since the highest value, and since the last reset where there was one."""
-    book = write_book(tmp_path, nights=9)
-    about = overview(book.folder)
-    assert -drawdowns(about)[-1] == pytest.approx(about.drawdown)
-    now = datetime(2026, 11, 12, 23, tzinfo=UTC)
+    """Since the highest value of all; what the gate counts since a reset stands beside it."""
+    book = write_book(tmp_path, nights=7)
+    now = datetime(2026, 11, 10, 23, tzinfo=UTC)
     halts.resume(book.folder, "it may begin again", now, reset_drawdown=True)
-    for day in weekdays(12, FIRST)[9:]:
-        book.fill(day)
-        book.decide(day, peakSince="2026-11-12")
-    about = overview(book.folder)
-    assert -drawdowns(about)[-1] == pytest.approx(about.drawdown)
-    assert len(drawdowns(about)) == len(about.days) + 1
+    about, text = overview(book.folder), page_of(book)
+    navs = [about.capital or 0.0, *(day.nav for day in about.days)]
+    losses = [1 - nav / max(navs[: number + 1]) for number, nav in enumerate(navs)]
+    assert about.drawdown == pytest.approx(losses[-1])
+    assert losses[-1] > 0
+    assert about.drawdown_since_reset == 0.0
+    assert f"{percent(-losses[-1], 2)} now, {percent(-max(losses), 2)} at worst" in text
+    since = f"{percent(about.drawdown_since_reset, 2)} since the reset of {about.reconciled}"
+    assert since in words_of(text)
 
 
 def test_other_rules_are_an_era_with_what_changed(tmp_path: Path):

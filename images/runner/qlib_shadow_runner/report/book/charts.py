@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
+from qlib_shadow_runner.ledger.record import drawdowns
 from qlib_shadow_runner.report.scale import BOTTOM, GAP, HEIGHT, LETTER_WIDTH, RIGHT, WIDTH, Scale
 from qlib_shadow_runner.texts import percent, with_minus
 
@@ -226,7 +227,7 @@ def _promise(axis: Axis, overview: Overview) -> BookChart | None:
 
 
 def _drawdown(axis: Axis, overview: Overview, count: int) -> BookChart | None:
-    losses = drawdowns(overview)[-count - 1 :]
+    losses = [0.0, *(-loss for loss in drawdowns(overview.capital or 0.0, overview.days))][-count - 1 :]
     worst = min(losses)
     says = f"{percent(losses[-1], 2)} now, {percent(worst, 2)} at worst"
 
@@ -239,20 +240,6 @@ def _drawdown(axis: Axis, overview: Overview, count: int) -> BookChart | None:
     return axis.chart(
         "drawdown", "Drawdown", says=says, values=[*losses, -LEAST], kinds=("held", "sales"), draw=draw
     )
-
-
-def drawdowns(overview: Overview) -> list[float]:
-    """Return the loss since the highest value on each day, from the start on.
-
-    The peak begins again with the day on which a resume has reset it, as the gate counts.
-    """
-    restarts = {one.get("resumedDay") for one in overview.halts if one.get("resetDrawdown")}
-    peak = overview.capital or overview.days[0].nav
-    losses = [0.0]
-    for day in overview.days:
-        peak = day.nav if day.day in restarts else max(peak, day.nav)
-        losses.append(day.nav / peak - 1 if peak > 0 else 0.0)
-    return losses
 
 
 def _turnover(axis: Axis, overview: Overview, count: int) -> BookChart | None:
