@@ -125,7 +125,7 @@ def test_a_limit_that_was_not_asked_says_so(tmp_path: Path):
 def test_the_times_of_a_plan_are_in_utc(tmp_path: Path):
     """As all times of the page are."""
     book = SampleBook(tmp_path / "us-shadow").begin()
-    slices = tuple({"id": f"{n}", "at": f"2026-11-03T{n}:30:00Z", "shares": 1.0} for n in (14, 17, 20))
+    slices = tuple({"id": f"{n}", "time": f"2026-11-03T{n}:30:00Z", "shares": 1.0} for n in (14, 17, 20))
     book.decide(FIRST, orders=[Order("AAA", "buy", 3.0, 3.0, 50.0, id="f", slices=slices).document()])
     assert "into 3 equal slices, from 2026-11-03 14:30 to 2026-11-03 20:30 UTC." in words_of(page_of(book))
 
