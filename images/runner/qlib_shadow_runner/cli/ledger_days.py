@@ -16,12 +16,13 @@ from qlib_shadow_runner.ledger.documents import (
     positions_document,
     trend_document,
 )
+from qlib_shadow_runner.ledger.entries import Verdict
 from qlib_shadow_runner.ledger.record import drawdowns
 from qlib_shadow_runner.ledger.weeks import weeks_of
 from qlib_shadow_runner.printing import NOTHING, print_json, print_line, print_lines, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from qlib_shadow_runner.cli.ledger_command import Asked
     from qlib_shadow_runner.ledger.weeks import BookWeek
@@ -30,6 +31,8 @@ ORDERS: Final = ("SIDE", "INSTRUMENT", "SHARES", "PRICE", "VALUE", "FILLED", "FI
 POSITIONS: Final = ("INSTRUMENT", "SHARES", "PRICE", "VALUE", "WEIGHT", "HELD", "PRICED")
 NAV: Final = ("DAY", "NAV", "P&L", "RETURN", "BENCHMARK", "DRAWDOWN", "COSTS", "TURNOVER")
 UNCOUNTED: Final = "* after a late decision or a missed night: no part of the record"
+HELD: Final = "Held"
+HALT: Final = "halt"
 WEEKS: Final = ("WEEK OF", "DAYS", "RETURN", "BENCHMARK", "P&L", "COSTS", "NIGHTS")
 DEFAULT_WEEKS: Final = "4"
 MOST_WEEKS: Final = 520
@@ -42,12 +45,20 @@ def print_orders(asked: Asked) -> int:
         print_json(found)
         return ExitCode.DONE
     late = ", too late to be filled" if found["late"] else ""
-    orders = plural(len(found["orders"]), "order")
-    print_line(f"{asked.folder().name}  {found['day']}  {found['decision']}{late}  {orders}")
+    book = asked.folder().name
+    held = found["decision"] == HELD
+    orders = "no orders" if held else plural(len(found["orders"]), "order")
+    print_line(f"{book}  {found['day']}  {found['decision']}{late}  {orders}")
+    if held:
+        for line in _why_held(book, found["gates"]):
+            print_lines(line)
     if found["orders"]:
         fills = {one["order"]: one for one in found["fills"]}
         rows = [_order_row(one, fills.get(one["id"])) for one in found["orders"]]
         print_table([ORDERS, *rows], {2, 3, 4, 5, 6})
+    for order in found["orders"]:
+        if plan := _plan_of(order):
+            print_lines(paragraph(f"{order['instrument']}: ", plan))
     for fill in found["fills"]:
         if fill["why"]:
             print_lines(paragraph(f"{fill['instrument']}: ", fill["why"]))
@@ -125,12 +136,34 @@ def _chain(asked: Asked) -> Chain:
     return Chain.read(folder)
 
 
+def _why_held(book: str, gates: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+    """Yield the lines of the gates that were closed, and of what to do next."""
+    closed = [gate for gate in gates if gate["verdict"] == Verdict.CLOSED]
+    for gate in closed:
+        yield paragraph(f"closed: {gate['gate']}  ", gate["sentence"])
+    step = f"qlib-shadow ledger show {book} says what holds it now"
+    if any(gate["gate"] == HALT for gate in closed):
+        step += f'; a halt ends with qlib-shadow ledger resume {book} --why "..."'
+    yield paragraph("next: ", step)
+
+
+def _plan_of(order: Mapping[str, Any]) -> str:
+    """Return how an order is sized and sliced; empty where it is of so many shares, and in one piece."""
+    parts = []
+    if order["money_share"] is not None:
+        parts.append(f"for {share(order['money_share'], 0)} of the cash after the day's sales")
+    if order["slices"]:
+        slices = ", ".join(f"{amount(one['shares'])} at {one['time']}" for one in order["slices"])
+        parts.append(f"{plural(len(order['slices']), 'slice')}: {slices}")
+    return "; ".join(parts)
+
+
 def _order_row(order: Mapping[str, Any], fill: Mapping[str, Any] | None) -> Sequence[str]:
     filled = NOTHING if fill is None else amount(fill["shares"])
     return (
         order["side"],
         order["instrument"],
-        amount(order["shares"]),
+        amount(order["shares"]) if order["money_share"] is None else f"about {amount(order['shares'])}",
         _price(order["amount"] * order["price"], order["shares"]),
         money(order["amount"] * order["price"], 0),
         filled,

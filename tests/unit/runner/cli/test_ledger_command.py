@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 import pytest
 from tests.unit.runner.cli.run_folders import make_run
-from tests.unit.runner.ledger.sample_book import write_book
+from tests.unit.runner.ledger.sample_book import FIRST, SampleBook, write_book
 from tests.unit.runner.ledger.small_market import SmallMarket
 
 from qlib_shadow_runner.cli import main
@@ -141,7 +142,27 @@ def test_orders_are_shown_with_what_they_came_to(read_only: Path, ask: Ask):
     assert code == ExitCode.DONE
     assert out.startswith("us-shadow  2026-11-10  Decided, too late to be filled  2 orders\n")
     assert ask(read_only, "orders", "us-shadow", "--day", "2026-11-06")[1] == (
-        "us-shadow  2026-11-06  Held  0 orders\n"
+        "us-shadow  2026-11-06  Held  no orders\n"
+        "closed: liveIc  the live IC has decayed\n"
+        "next: qlib-shadow ledger show us-shadow says what holds it now\n"
+    )
+
+
+def test_an_order_sized_on_its_day_is_an_estimate_and_its_plan_is_shown(tmp_path: Path, ask: Ask):
+    """The cash after the day's sales decides how many shares it buys."""
+    data = tmp_path / "data"
+    book = SampleBook(data / ARTIFACTS / "ledgers" / "sized", "sized").begin()
+    slices = [
+        {"id": f"{number}", "time": f"2026-11-03T1{4 + number}:30:00Z", "shares": 600.0} for number in (0, 1)
+    ]
+    order = book._order(FIRST, 0, "buy", "AAA", 1200.0)
+    sized = replace(order, money_share=0.19, slices=tuple(slices))
+    book.decide(FIRST, orders=[sized.document()])
+    text = " ".join(ask(data, "orders", "sized")[1].split())
+    assert "buy AAA about 1,200 " in text
+    assert (
+        "AAA: for 19% of the cash after the day's sales; 2 slices: 600 at 2026-11-03T14:30:00Z, 600 at 2026-11-03T15:30:00Z"
+        in text
     )
 
 
