@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ORDERS: Final = ("day", "decision", "late", "gates", "targets", "orders", "figures")
 """What is told of a decision with its orders."""
+WHOLE: Final = 1e-6
+"""A number of shares that is as near to a whole one is one."""
 MEANS: Final = {
     "data": "prices that were restated since",
     "timing": "late, held and missed nights, and the price of fills",
@@ -42,10 +44,15 @@ def orders_document(chain: Chain, day: str | None) -> dict[str, Any]:
 
 
 def positions_document(chain: Chain, day: str | None) -> dict[str, Any]:
-    """Return the account at the end of a day, the last unless another is named."""
+    """Return the account at the end of a day, the last unless another is named.
+
+    Raw shares, which are amount times factor, are whole where they are so but for rounding.
+    """
     entries = {str(one.day): one for one in chain.entries}
     found = chosen_day(chain.book["book"], day, entries, "has no account")
-    return {"day": found, **entries[found].document["account"]}
+    account = entries[found].document["account"]
+    positions = [{**one, "shares": _whole(one["shares"])} for one in account["positions"]]
+    return {"day": found, **account, "positions": positions}
 
 
 def nav_document(overview: Overview) -> list[dict[str, Any]]:
@@ -112,3 +119,7 @@ def chosen_day(book: str, day: str | None, known: Iterable[str], lacks: str) -> 
     if found not in set(known):
         raise StageError(Reason.INVALID_SPEC, f"{book} {lacks} on {found}; the last day is {last}")
     return found
+
+
+def _whole(shares: float) -> float:
+    return float(round(shares)) if abs(shares - round(shares)) < WHOLE else shares

@@ -19,6 +19,7 @@ from qlib_shadow_runner.cli.ledger_command import ACTIONS
 from qlib_shadow_runner.contract import ARTIFACTS, ExitCode
 from qlib_shadow_runner.dataset.fingerprint import fingerprint
 from qlib_shadow_runner.export.ranked_signals import encode_signals, signals_sha256, with_ranks
+from qlib_shadow_runner.ledger.account import Account, Holding
 from qlib_shadow_runner.ledger.documents import MEANS
 from qlib_shadow_runner.runs.listing import existing_volume
 from qlib_shadow_runner.stages.ledger_tracking import newest_run_of
@@ -160,10 +161,19 @@ def test_an_order_sized_on_its_day_is_an_estimate_and_its_plan_is_shown(tmp_path
     book.decide(FIRST, orders=[sized.document()])
     text = " ".join(ask(data, "orders", "sized")[1].split())
     assert "buy AAA about 1,200 " in text
-    assert (
-        "AAA: for 19% of the cash after the day's sales; 2 slices: 600 at 2026-11-03T14:30:00Z, 600 at 2026-11-03T15:30:00Z"
-        in text
-    )
+    assert "AAA: for 19% of the cash after the day's sales; 2 slices: " in text
+    assert "600 at 2026-11-03T14:30:00Z, 600 at 2026-11-03T15:30:00Z" in text
+
+
+def test_raw_shares_that_are_whole_but_for_rounding_are_whole(tmp_path: Path, ask: Ask):
+    """An amount times its factor is whole only nearly; the entry stays as it is."""
+    data = tmp_path / "data"
+    book = SampleBook(data / ARTIFACTS / "ledgers" / "sized", "sized").begin()
+    book.account = Account(1.0, {"AAA": Holding(3264.0000000000005, 50.0, 1.0, f"{FIRST}")})
+    book.decide(FIRST)
+    found = json.loads(ask(data, "positions", "sized", "--json")[1])
+    assert found["positions"][0]["shares"] == 3264.0
+    assert found["positions"][0]["amount"] == 3264.0000000000005
 
 
 def test_positions_and_cash_are_the_account(read_only: Path, ask: Ask):
