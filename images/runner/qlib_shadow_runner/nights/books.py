@@ -79,12 +79,17 @@ class Books:
 
     def weeks(self, count: int) -> list[tuple[Overview, Sequence[BookWeek]]]:
         """Return the last weeks of each book that was decided upon in them."""
-        if not self.every:
-            return []
         newest = monday_of(self.now.date())
         oldest = newest - (count - 1) * WEEK
         known = [(one, last_monday(one)) for one in self.every]
         return [(one, weeks_of(one, count, newest)) for one, monday in known if monday and monday >= oldest]
+
+    def before(self, count: int) -> list[tuple[Overview, str]]:
+        """Return each book that has days, but none in the last weeks, with its last day."""
+        oldest = monday_of(self.now.date()) - (count - 1) * WEEK
+        known = [(one, last_monday(one)) for one in self.every]
+        ended = [one for one, monday in known if monday and monday < oldest]
+        return [(one, max(day for day in (one.decided, one.reconciled) if day)) for one in ended]
 
 
 def recorded_on(one: Overview) -> date | None:

@@ -93,6 +93,11 @@ def trend_page(series: Sequence[NightsOfSeries], weeks: int, books: Books = NO_B
         lines += _table(BOOK_WEEK_HEADS, map(_book_week_row, of_book))
     if len(known) > SERIES_MAX:
         lines += ["", f"And {len(known) - SERIES_MAX} more books."]
+    before = books.before(weeks)
+    for book, last in before[:SERIES_MAX]:
+        lines += ["", f"Book {words(title_of(book))} has no day in these weeks; its last is {last}."]
+    if len(before) > SERIES_MAX:
+        lines += ["", f"And {len(before) - SERIES_MAX} more books without a day in these weeks."]
     return "\n".join(lines) + "\n"
 
 

@@ -112,7 +112,12 @@ def test_the_weeks_of_a_book_are_a_table(tmp_path: Path):
     [document] = trend_document([], 2, found)
     weeks: Any = document["weeks"]
     assert [one["week"] for one in weeks] == ["2026-11-16", "2026-11-09"]
-    assert trend_document([], 2, books_of(tmp_path, NOW + timedelta(days=30))) == []
+    later = books_of(tmp_path, NOW + timedelta(days=30))
+    assert trend_document([], 2, later) == []
+    assert "Book research/us-shadow has no day in these weeks; its last is 2026-11-17." in trend_page(
+        [], 2, later
+    )
+    assert "has no day" not in page
 
 
 @pytest.mark.parametrize("part", ["namespace", "sentence"])
