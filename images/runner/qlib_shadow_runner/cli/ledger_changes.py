@@ -150,12 +150,13 @@ def _held_to(checked: Checked, *, has_prices: bool, has_head: bool) -> str:
     prices = "with the prices of now" if has_prices else "without prices, since its dataset is not here"
     own = f"{checked.exact} of them with the data of their night"
     parts = [
-        f"{checked.entries} entries",
+        f"{checked.entries} entry" if checked.entries == 1 else f"{checked.entries} entries",
         *([own] if checked.exact else []),
         *([prices if not checked.exact else f"the others {prices}"] if left or not checked.entries else []),
-        "with the head that was given" if has_head else "and nothing shows a forged chain without --head",
+        *(["with the head that was given"] if has_head else []),
     ]
-    return shorten(", ".join(parts), WHY_MAX)
+    unshown = "" if has_head else ". A forged chain is only found with --head"
+    return shorten(", ".join(parts), WHY_MAX) + unshown
 
 
 def _print(asked: Asked, made: halts.Halt, sentence: str) -> None:

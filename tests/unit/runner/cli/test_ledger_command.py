@@ -432,6 +432,7 @@ def test_a_sound_book_is_verified_in_one_line(verified: tuple[Path, list[str]], 
     """With its prices, and with the head that a run's status has: the last, or one before it."""
     data, heads = verified
     code, out, err = ask(data, "verify")
+    assert out.endswith(". A forged chain is only found with --head\n")
     assert (code, out.count("\n"), err) == (ExitCode.DONE, 1, "")
     assert out.startswith("us-shadow holds: 7 entries, with the prices of now")
     for head in heads:
