@@ -133,6 +133,14 @@ class Whole(_Plain[int]):
         return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
 
 
+LARGE: Final = 1_000_000
+
+
+def _in_digits(value: float) -> str:
+    """Return a limit as people write it: a large one with commas, without an exponent."""
+    return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:g}"
+
+
 @dataclass(frozen=True)
 class Number(_Plain[float]):
     """A finite number within a range, read as a float."""
@@ -144,7 +152,7 @@ class Number(_Plain[float]):
     @property
     def words(self) -> str:  # type: ignore[override]
         """Return the description for the middle of a sentence."""
-        return f"a number from {self.low:g} to {self.high:g}"
+        return f"a number from {_in_digits(self.low)} to {_in_digits(self.high)}"
 
     def fits(self, value: object) -> bool:
         """Say whether a value is one."""
