@@ -80,14 +80,23 @@ class _Adjusted(TypedDict):
 
 AT_ALL: Final = 1_000_000
 """More instruments or days than any book has."""
+MONEY: Final = 1e15
+"""More than any account has."""
 _LINK: Final = {"previous": SHA256, "day": DAY, "account": _Account, "number": whole(1, AT_ALL)}
 FIGURE: Final = or_none(either(TEXT, NUMBER))
 FORMS: Final[Mapping[type, Mapping[str, Any]]] = {
-    Costs: {"trade_unit": or_none(whole(1, AT_ALL)), "slippage_bps": number(0, 10_000)},
+    Costs: {
+        **dict.fromkeys(("open_cost", "close_cost", "impact_cost"), number(0, 1)),
+        "min_cost": number(0, MONEY),
+        "limit_threshold": or_none(number(0, 1)),
+        "trade_unit": or_none(whole(1, AT_ALL)),
+        "slippage_bps": number(0, 10_000),
+    },
     Targets: {
         "topk": whole(0, AT_ALL),
         "n_drop": whole(0, AT_ALL),
         "weights": or_none(one_of(*Weights)),
+        "risk_degree": number(0, 1),
         "hold_days": whole(0, AT_ALL),
     },
     Rules: {

@@ -50,7 +50,7 @@ class Halt:
 
     def document(self) -> dict[str, Any]:
         """Return it as its file has it."""
-        found = {"state": self.state, "why": self.why, "at": _written(self.at)}
+        found: dict[str, Any] = {"state": self.state, "why": self.why, "at": _written(self.at)}
         if self.resumed_at is not None:
             day = self.resumed_day
             found |= {"resumedAt": _written(self.resumed_at), "resumedWhy": self.resumed_why}

@@ -132,7 +132,7 @@ def recorded_accounts(
             capital=rules.account,
             share=None,
             rules=rules_of(rules, adjusted=False),
-            run={"signalsSha256": f"{day:%Y%m%d}".rjust(64, "0")},
+            run={"runId": f"us-{day}", "signalsSha256": f"{day:%Y%m%d}".rjust(64, "0")},
             day=day,
             scores=best,
             facts=replace(GOOD, synthetic=True),

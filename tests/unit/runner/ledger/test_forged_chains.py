@@ -217,7 +217,7 @@ def test_rules_that_an_earlier_version_recorded_without_a_later_field_are_the_sa
 def test_the_hash_of_rules_stays_what_it_is_whatever_field_comes():
     """Order ids follow from it; a default that is changed would change it."""
     assert RULES.sha256 == PINNED
-    assert Rules(Targets(topk=3, n_drop=1), Costs(min_cost=5)).sha256 == RULES.sha256  # type: ignore[arg-type]
+    assert Rules(Targets(topk=3, n_drop=1), Costs(min_cost=5)).sha256 == RULES.sha256
     assert Rules(Targets(topk=3, n_drop=1), Costs(min_cost=6)).sha256 != RULES.sha256
 
 

@@ -87,7 +87,7 @@ def test_random_forgeries_are_damage_or_findings_and_never_an_error_of_their_own
     shutil.rmtree(book.parent)
 
 
-NASTY: Final = (
+NASTY: Final[tuple[Any, ...]] = (
     *(None, True, -1, 0, 1e-310, 1e308, 10**400, "", "NaN", "x" * 3000, "\0", [], {}, [0] * 5000),
     *("2026-03-04T22:00:00", "0001-01-01T00:00:00Z", "9999-12-31", "0001-01-01", "NOPE", "foo"),
 )

@@ -19,6 +19,7 @@ from qlib_shadow_runner.ledger import chain as reading
 from qlib_shadow_runner.ledger import night as nights
 from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.check import verify_book
+from qlib_shadow_runner.storage.untrusted import names_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ def test_a_book_that_begins_while_it_is_read_is_no_damage(
     market: SmallMarket, book: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Its folder was not there when the reader listed it, and BOOK.json is when the reader looks."""
-    real = reading.names_in
+    real = names_in
 
     def then_a_night(*arguments: Any) -> Any:
         monkeypatch.undo()
@@ -78,7 +79,7 @@ def test_a_listing_that_lacks_an_entry_is_believed_when_the_next_one_does_too(
     begun: Path, monkeypatch: pytest.MonkeyPatch, listings: int
 ):
     """A folder to which files come while it is listed may show a later one alone."""
-    real, left = reading.names_in, [listings]
+    real, left = names_in, [listings]
 
     def torn(*arguments: Any) -> Any:
         left[0] -= 1

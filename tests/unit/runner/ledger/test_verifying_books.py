@@ -24,7 +24,7 @@ from qlib_shadow_runner.ledger.quotes import Quotes
 from qlib_shadow_runner.ledger.sources import NoSources, Signals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from qlib_shadow_runner.ledger.rules import Rules
@@ -168,7 +168,7 @@ def test_a_session_that_did_not_take_place_is_no_damage(tmp_path: Path):
         assert check_book(book, market.dataset(market.days[6]), None, sources).findings == ()
 
 
-NOT_OF_DATA: Final = {
+NOT_OF_DATA: Final[dict[str, Callable[[Any], object]]] = {
     "an order less": lambda one: one.update(orders=one["orders"][1:]),
     "an order more": lambda one: one["orders"].append(one["orders"][0]),
     "twice as much is bought": lambda one: one["orders"][-1].update(

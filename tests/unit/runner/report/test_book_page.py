@@ -206,12 +206,12 @@ def hostile_book(ledgers: Path) -> SampleBook:
     book.fill(second)
     gates = [
         {"gate": EVIL, "verdict": verdict, "sentence": EVIL, "figure": EVIL, "limit": EVIL}
-        for verdict in ("closed", EVIL)
+        for verdict in ("closed", "unknown")
     ]
-    slices = ({"id": EVIL, "at": EVIL, "shares": 1.0},) * 5
+    slices = ({"id": EVIL, "time": "2026-11-03T14:30:00Z", "shares": 1.0},) * 5
     order = Order(EVIL, "sell", 1e9, 1e9, 3.0, id=EVIL, slices=slices)
     book.account = Account(1.0, {EVIL: Holding(1e9, 2.0, 1.0, str(first))})
-    book.rules = replace(RULES, calendar=EVIL)
+    book.rules = replace(RULES, region=EVIL)
     more: dict[str, Any] = {"orders": [order.document()] * 3, "run": {"runId": EVIL}, "notes": [EVIL] * 40}
     book.decide(second, "Held", gates=gates, era=2, rules=book.rules.document(), **more)
     halt = json.dumps({"state": "REDUCING", "why": EVIL, "at": "2026-11-03T00:00:00Z"})

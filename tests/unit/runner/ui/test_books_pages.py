@@ -199,7 +199,7 @@ def test_a_difference_is_shown_with_its_parts(tmp_path: Path):
     text = bytes(BooksPages(table, Answers(tmp_path)).difference(request).body).decode()
     assert "beyond the band of 0.400%" in text
     assert re.findall(r'<th scope="row">(\w+)</th><td class="n loss"', text) == ["signals"]
-    assert "signals of the night, and not those of tonight&#39;s model" in text
+    assert "own signals, often of a refitted model" in text
     assert "<img" not in text
 
 
