@@ -473,7 +473,7 @@ def test_a_book_is_held_to_the_data_and_signals_of_its_nights_while_they_are_the
         market.record(book, day, run=run)
     code, out, _ = ask(data, "verify")
     assert (code, out.count("\n")) == (ExitCode.DONE, 1)
-    assert out.startswith("us-shadow holds: 5 entries, 5 of them with the data of their night. A forged chain")
+    assert out.startswith("us-shadow holds: 5 entries, 5 of them with the data of their night.")
     path = market.dataset(days[2]).folder / "features" / "aaa" / "close.day.bin"
     path.write_bytes(path.read_bytes()[:4] + bytes(4) * 3)
     code, out, _ = ask(data, "verify")
