@@ -412,7 +412,7 @@ def test_sums_are_held_without_prices(copied: Path, path: tuple[Any, ...], said:
 def test_a_chain_that_was_written_again_as_a_whole_is_found_by_its_head_alone(
     market: SmallMarket, sound: Path, tmp_path: Path
 ):
-    """Whoever can write the volume can record other nights from the beginning."""
+    """Who can write the volume can record other nights from the beginning."""
     head = Chain.read(sound).head
     forgery = tmp_path / BOOK
     for day in market.days[:NIGHTS]:
