@@ -264,7 +264,8 @@ def alerts(render: Render, rule: dict[str, Any] | None = None, **values: Any) ->
 
 def test_stopped_schedule_alerts(render: Render):
     """A run without a schedule is not missed, unless a regular expression includes it."""
-    ledger = ("LedgerGateClosed", "LedgerNightLost", "LedgerDrawdown", "LedgerBeyondPromise")
+    beyond = ("LedgerBeyondPromise", "LedgerBeyondTracking")
+    ledger = ("LedgerGateClosed", "LedgerNightLost", "LedgerDrawdown", *beyond)
     names = ("RunFailed", "ModelDrifts", "ModelDecayed", *ledger, "OperatorStuck", "OperatorGone")
     always = {f"QlibShadow{name}" for name in names}
     assert set(alerts(render)) == always

@@ -439,8 +439,8 @@ def test_failed_runs_are_found_by_their_phase(patient: Patient):
     listed = shop.kubectl("get", "qsr", "--field-selector=status.phase=Failed", "-o", "wide")
     header, *rows = listed.splitlines()
     assert header.split() == [
-        *("NAME", "PHASE", "STAGE", "DATA", "END", "IC", "RANK", "IC", "ANN.RET", "MAX", "DD", "AGE"),
-        *("REASON", "ARTIFACTS"),
+        *("NAME", "PHASE", "STAGE", "DATA", "END", "IC", "RANK", "IC", "ANN.RET", "MAX", "DD"),
+        *("LEDGER", "AGE", "REASON", "ARTIFACTS"),
     ]
     found = {row.split()[0]: row for row in rows}
     assert "DatasetMissing" in found["no-dataset"]

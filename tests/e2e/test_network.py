@@ -6,6 +6,7 @@ The probes are pods as the operator makes them, in which another program runs.
 
 from __future__ import annotations
 
+import copy
 import json
 import socketserver
 import threading
@@ -88,7 +89,8 @@ class Place:
     def labels(self) -> set[str]:
         """Return the labels by which the policy selects pods."""
         [policy] = self.shop.objects("networkpolicies")
-        return set(policy["spec"]["podSelector"]["matchLabels"])
+        selector = policy["spec"]["podSelector"]
+        return {*selector["matchLabels"], *(one["key"] for one in selector["matchExpressions"])}
 
     def told(self, name: str, stage: str, *guard: str) -> dict[str, Any]:
         """Try to get out from a pod's first line on, and return what was reached."""
@@ -154,6 +156,9 @@ def yard(
             download = job_of(shop, "download")
             shop.kubectl("patch", "job", download["metadata"]["name"], '--patch={"spec":{"suspend":false}}')
             jobs = {"download": download, "qrun": job_of(shop, "qrun")}
+        # A Job of the ledger would be made after a training alone; its pod differs by this label.
+        jobs["ledger"] = copy.deepcopy(jobs["qrun"])
+        jobs["ledger"]["spec"]["template"]["metadata"]["labels"]["qlibshadow.io/stage"] = "ledger"
         place = Place(shop, image, jobs, {})
         place.pod("server", "download", "python", "-c", SERVER)
         shop.kubectl("label", "pod", "server", "serves=everything")
@@ -182,9 +187,10 @@ def test_download_gets_out(yard: Place):
     wait_for(lambda: yard.reached_from(pod) == set(yard.goals), PATIENCE, "every goal to be reached")
 
 
-def test_training_reaches_nothing(yard: Place):
+@pytest.mark.parametrize("stage", ["qrun", "ledger"])
+def test_closed_stage_reaches_nothing(yard: Place, stage: str):
     """Neither by TCP nor by UDP nor the name server: no pod, no service, no API server, nothing outside."""
-    pod = yard.pod("trains", "qrun", "sleep", "3600")
+    pod = yard.pod(f"closed-{stage}", stage, "sleep", "3600")
     yard.shop.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", f"--timeout={PATIENCE}s")
     wait_for(lambda: not yard.reached_from(pod), PATIENCE, "the policy to be enforced")
     assert yard.reached_from(pod) == set()

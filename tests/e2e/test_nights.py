@@ -196,8 +196,11 @@ def test_two_runs_of_one_day_make_one_decision(installation: Installation, night
     assert sorted(one["recorded"] for one in told) == ["already", "new"]
     assert told[0]["head"] == told[1]["head"]
     assert {one["entries"] for one in told} == {7}
-    days = installation.on_host(f"{BOOKS}/{BOOK}/days")
-    assert sorted(path.stem for path in days.iterdir()) == [*NIGHTS.values(), "2020-02-06"]
+    entries = (
+        json.loads(path.read_text()) for path in installation.on_host(f"{BOOKS}/{BOOK}/chain").iterdir()
+    )
+    decided = sorted(one["day"] for one in entries if one["kind"] == "decision")
+    assert decided == [*NIGHTS.values(), "2020-02-06"]
 
 
 def test_a_forged_chain_is_found_by_the_head_in_the_status(

@@ -28,7 +28,7 @@ MEANS: Final = {
     "timing": "late, held and missed nights, and the price of fills",
     "costs": "other costs, lots and price limits",
     "rules": "another strategy, carried orders, delisted holdings",
-    "signals": "each night's own signals, often of a refitted model; the backtest's are of the evaluated",
+    "signals": "signals of refitted models, not of the evaluated one",
     "start": "other positions and other money at the beginning",
 }
 """What makes each part of the difference from a backtest."""

@@ -15,7 +15,13 @@ from tests.unit.runner.pickles.recorded import tables_of
 
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.export.ranked_signals import encode_signals, rank_signals, read_signals, with_ranks
+from qlib_shadow_runner.export.ranked_signals import (
+    encode_signals,
+    rank_signals,
+    read_signals,
+    signals_sha256,
+    with_ranks,
+)
 from qlib_shadow_runner.verify.signals_check import check_signals
 
 if TYPE_CHECKING:
@@ -47,7 +53,9 @@ class Home:
     def predict(self, found: pd.DataFrame) -> pd.DataFrame:
         """Record predictions and rank them."""
         self.tables = tables_of(predictions=pickle.dumps(found))
-        return rank_signals(self.tables)
+        ranked = rank_signals(self.tables)
+        self.metadata["signals_sha256"] = signals_sha256(ranked)
+        return ranked
 
     def check(self, table: pd.DataFrame) -> tuple[str | None, str]:
         """Check a table against what is recorded."""

@@ -247,8 +247,14 @@ UNUSABLE: dict[str, tuple[Damage, str]] = {
     ),
     "no MLflow run": (lambda folder: shutil.rmtree(folder / "mlruns"), "has no finished run"),
     "metadata without outputs": (rewrite("RUN_METADATA.json", outputs=None), "names no files"),
-    "a run that failed": (rewrite("RUN_METADATA.json", status="failed"), ""),
-    "a run that has not ended": (rewrite("RUN_METADATA.json", status="running"), ""),
+    "a run whose training failed": (
+        rewrite("RUN_METADATA.json", status="failed", stages={"qrun": {"exit_code": 1}}),
+        "",
+    ),
+    "a run that has not trained yet": (
+        rewrite("RUN_METADATA.json", status="running", stages={"qrun": {}}),
+        "",
+    ),
     "another computation": (rewrite("RUN_METADATA.json", computation="0" * 64), ""),
     "a folder that was renamed": (rewrite("RUN_METADATA.json", run_id="elsewhere"), ""),
     "metadata that cannot be read": (corrupt("RUN_METADATA.json"), ""),

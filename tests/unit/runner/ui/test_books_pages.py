@@ -199,7 +199,7 @@ def test_a_difference_is_shown_with_its_parts(tmp_path: Path):
     text = bytes(BooksPages(table, Answers(tmp_path)).difference(request).body).decode()
     assert "beyond the band of 0.400%" in text
     assert re.findall(r'<th scope="row">(\w+)</th><td class="n loss"', text) == ["signals"]
-    assert "own signals, often of a refitted model" in text
+    assert "signals of refitted models, not of the evaluated one" in text
     assert "<img" not in text
 
 
