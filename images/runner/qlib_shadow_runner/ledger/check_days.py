@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.ledger.entry import Entry
     from qlib_shadow_runner.ledger.evidence import Known
     from qlib_shadow_runner.ledger.halts import Halt
-    from qlib_shadow_runner.ledger.quotes import Quotes
     from qlib_shadow_runner.ledger.reconcile import Due
 
 
@@ -48,7 +47,8 @@ def differences_of_day(before: Chain, entry: Entry, known: Known) -> Iterator[Di
     run, benchmark = document["run"], document["benchmark"]
     name = run.get("benchmark")
     if known.exact is not None and isinstance(name, str) and benchmark is not None:
-        benchmark = _return_of(name, quotes, quotes.index(entry.day), benchmark)
+        known_return = quotes.day_return(name, quotes.index(entry.day))
+        benchmark = benchmark if known_return is None else known_return
     expected = settled_document(before, entry.day, quotes, due, stopped, run=run, benchmark=benchmark)
     rescaled = of_data and any(is_rescaled(one, quotes) for one in (last.document, document))
     found = differences(document, expected, rescaled=worth(document) if rescaled else None)
@@ -76,9 +76,3 @@ def _of_stops(
 def _named(fills: Sequence[Fill]) -> list[list[Any]]:
     """Return the orders that were stopped, and the state of the kill switch."""
     return sorted([one.order, str(one.why).removeprefix(STOPPED).partition(":")[0]] for one in fills)
-
-
-def _return_of(symbol: str, quotes: Quotes, index: int, recorded: float | None) -> float | None:
-    """Return an instrument's return of a day; that which is recorded where it has no price."""
-    before, now = (quotes.get("close", symbol, index - back) for back in (1, 0))
-    return now / before - 1 if index > 0 and before > 0 and now > 0 else recorded

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.ledger.account import Order
 from qlib_shadow_runner.ledger.chain import Chain
-from qlib_shadow_runner.ledger.decide import Standing, late_after, next_trading_day, outcome, weigh
+from qlib_shadow_runner.ledger.decide import Standing, late_after, next_trading_day, outcome, planned, weigh
 from qlib_shadow_runner.ledger.differences import differences
 from qlib_shadow_runner.ledger.evidence import Difference, is_rescaled, told, worth
 from qlib_shadow_runner.ledger.gates import NO_HALT, SYNTHETIC, Facts, RunFacts
-from qlib_shadow_runner.ledger.plan import Plan, make_plan, only_sales
+from qlib_shadow_runner.ledger.plan import Plan
 from qlib_shadow_runner.ledger.recorded_prices import plan_at_recorded_prices
 from qlib_shadow_runner.ledger.restated import at_restated_prices
 from qlib_shadow_runner.ledger.sessions import DAY, SATURDAY, Sessions
@@ -207,18 +207,6 @@ def _recorded(
 
 def _plan(book: str, entry: Entry, rules: Rules, standing: Standing, quotes: Quotes, *, sales: bool) -> Plan:
     """Return the plan that follows from recorded signals and prices."""
-    document, hours = entry.document, None
-    if rules.slices > 1:
-        sessions = Sessions.of(rules.calendar)
-        hours = sessions.hours(next_trading_day(entry.day, quotes, sessions))
-    plan = make_plan(
-        at_restated_prices(standing.account, quotes).account,
-        document["scores"],
-        document["expected"],
-        rules,
-        quotes,
-        day=entry.day,
-        book=book,
-        hours=hours,
-    )
-    return only_sales(plan) if sales else plan
+    document, account = entry.document, at_restated_prices(standing.account, quotes).account
+    signals = document["scores"], document["expected"]
+    return planned(account, signals, rules, quotes, day=entry.day, book=book, sales=sales)

@@ -15,11 +15,11 @@ from qlib_shadow_runner.ledger.entries import SCHEMA, DayDocument, Decision
 from qlib_shadow_runner.ledger.gates import Facts, ask, closed, decision_of
 from qlib_shadow_runner.ledger.halts import peaks_begun
 from qlib_shadow_runner.ledger.plan import Plan, make_plan, only_sales
-from qlib_shadow_runner.ledger.sessions import deadline
+from qlib_shadow_runner.ledger.sessions import Sessions, deadline
 from qlib_shadow_runner.texts import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from qlib_shadow_runner.ledger.brought import Night
     from qlib_shadow_runner.ledger.chain import Chain
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from qlib_shadow_runner.ledger.halts import Halt
     from qlib_shadow_runner.ledger.quotes import Quotes
     from qlib_shadow_runner.ledger.rules import Rules
-    from qlib_shadow_runner.ledger.sessions import Sessions
 
 FIGURES: Final = ("turnover", "gross", "names", "maxWeight", "participation")
 """Of a plan, in the order in which they are recorded."""
@@ -115,24 +114,20 @@ def late_after(rules: Rules, due: date, sessions: Sessions, *, synthetic: bool) 
 
 def planned(
     account: Account,
-    night: Night,
+    signals: tuple[Mapping[str, float], Mapping[str, float]],
+    rules: Rules,
     quotes: Quotes,
-    sessions: Sessions,
     *,
+    day: date,
+    book: str,
     sales: bool,
 ) -> Plan:
-    """Return the plan of a night."""
-    rules, due = night.rules, next_trading_day(night.day, quotes, sessions)
-    plan = make_plan(
-        account,
-        night.scores,
-        night.expected,
-        rules,
-        quotes,
-        day=night.day,
-        book=night.folder.name,
-        hours=sessions.hours(due) if rules.slices > 1 else None,
-    )
+    """Return the plan of a day from its scores and expected returns, with slices where the rules ask."""
+    hours = None
+    if rules.slices > 1:
+        sessions = Sessions.of(rules.calendar)
+        hours = sessions.hours(next_trading_day(day, quotes, sessions))
+    plan = make_plan(account, *signals, rules, quotes, day=day, book=book, hours=hours)
     return only_sales(plan) if sales else plan
 
 
@@ -159,7 +154,12 @@ def decide(
         holds=bool(standing.account.holdings),
     )
     account = standing.account
-    weighed = weigh(facts, rules, lambda sales: planned(account, night, quotes, sessions, sales=sales))
+    signals, book = (night.scores, night.expected), night.folder.name
+    weighed = weigh(
+        facts,
+        rules,
+        lambda sales: planned(account, signals, rules, quotes, day=day, book=book, sales=sales),
+    )
     due = next_trading_day(day, quotes, sessions)
     before = late_after(rules, due, sessions, synthetic=night.facts.synthetic)
     is_late = before is not None and now > before

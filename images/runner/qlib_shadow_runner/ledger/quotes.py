@@ -86,6 +86,11 @@ class Quotes:
             found = self._read[name, symbol] = self.series(name, symbol)
         return found.at(index)
 
+    def day_return(self, symbol: str, index: int) -> float | None:
+        """Return the change of a close since the day before; None where one of the two is missing."""
+        before, now = (self.get("close", symbol, one) for one in (index - 1, index))
+        return now / before - 1 if before > 0 and now > 0 else None
+
     def last(self, name: str, symbol: str, index: int) -> tuple[float, int]:
         """Return the last value up to a day, and the number of its day; NaN and -1 where there is none."""
         for number in range(index, -1, -1):

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
 
 from qlib_shadow_runner.contract.kinds import FIRST_DAY, LAST_DAY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def text(value: object) -> str | None:
     """Return a text."""
     return value if isinstance(value, str) else None
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return an object; of anything else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def whole(value: object) -> int | None:

@@ -19,7 +19,7 @@ from qlib_shadow_runner.ledger.gates import RunFacts
 from qlib_shadow_runner.ledger.night import Night
 from qlib_shadow_runner.ledger.own import capital_asked, require_book
 from qlib_shadow_runner.ledger.quotes import Quotes
-from qlib_shadow_runner.runs.values import number, text
+from qlib_shadow_runner.runs.values import mapping, number, text
 from qlib_shadow_runner.stages.ledger_rules import ledger_faults, rules_of
 from qlib_shadow_runner.storage.untrusted import why_unreadable
 from qlib_shadow_runner.training.model_folder import ModelFolder
@@ -193,7 +193,7 @@ class RunOfTheNight:
     def _facts(self, rules: Rules) -> RunFacts:
         data = self.metadata
         golden, signals = self._checked(golden=rules.gates.golden)
-        decay, drift = _inside(data, "decay"), _inside(data, "drift")
+        decay, drift = mapping(data.get("decay")), mapping(data.get("drift"))
         return RunFacts(
             golden=golden[0],
             golden_why=golden[1],
@@ -211,7 +211,7 @@ class RunOfTheNight:
         """Return how many trading days have come since the data ended with which the model was trained."""
         if self.model is None:
             return None
-        return sum(self.model.day("data_end") < day <= self.day for day in self.quotes.calendar)
+        return len(self.quotes.between(self.model.day("data_end"), self.day))
 
     def _is_synthetic(self) -> bool:
         """Return whether the data is synthetic, by the dataset's manifest, which no training writes."""
@@ -282,12 +282,8 @@ class RunOfTheNight:
 
     def _price_returns(self, symbol: str, days: list[date]) -> dict[date, float]:
         """Return the change of an instrument's close on each of these days, where there are prices."""
-        closes = {
-            day: [self.quotes.get("close", symbol, self.quotes.index(day) - back) for back in (1, 0)]
-            for day in days
-            if day != self.quotes.calendar[0]
-        }
-        return {day: now / before - 1 for day, (before, now) in closes.items() if before > 0 and now > 0}
+        found = {day: self.quotes.day_return(symbol, self.quotes.index(day)) for day in days}
+        return {day: one for day, one in found.items() if one is not None}
 
     def _promise(self) -> dict[str, float | None]:
         """Return mean and deviation of the backtest's daily return, net of cost."""
@@ -316,8 +312,3 @@ def incomplete(what: str) -> StageError:
         Reason.OUTPUT_INCOMPLETE,
         f"{what}, so the ledger cannot record the night. Apply the run again under a new name.",
     )
-
-
-def _inside(metadata: Mapping[str, object], key: str) -> Mapping[str, Any]:
-    found = metadata.get(key)
-    return found if isinstance(found, dict) else {}

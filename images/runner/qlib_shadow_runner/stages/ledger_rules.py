@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 SOME_DAY = date(2026, 1, 5)
 """A time zone is known on each day or on none."""
-RISK_DEGREE = 0.95
-"""Qlib's own, where a strategy does not say it."""
 
 
 def rules_of(
@@ -35,8 +33,8 @@ def rules_of(
     if region not in CALENDARS:
         raise _refused(f'the workflow\'s region is "{region}", of which no exchange is known')
     return Rules(
-        targets=_targets(spec, _object(metadata, "strategy")),
-        costs=_costs(spec, _object(metadata, "exchange"), metadata, quotes, universe),
+        targets=_targets(spec, values.mapping(metadata.get("strategy"))),
+        costs=_costs(spec, values.mapping(metadata.get("exchange")), metadata, quotes, universe),
         limits=Limits(**_same(spec.limits, Limits)),
         gates=GateRules(
             **{
@@ -108,8 +106,8 @@ def _targets(spec: LedgerSpec, strategy: Mapping[str, Any]) -> Targets:
         topk=topk,
         n_drop=n_drop,
         weights=None if asked.weights is None else str(asked.weights),
-        risk_degree=values.number(strategy.get("risk_degree")) or RISK_DEGREE,
-        hold_days=values.whole(strategy.get("hold_thresh")) or 1,
+        risk_degree=values.number(strategy.get("risk_degree")) or Targets.risk_degree,
+        hold_days=values.whole(strategy.get("hold_thresh")) or Targets.hold_days,
     )
 
 
@@ -127,6 +125,7 @@ def _costs(
     quotes: Quotes,
     universe: Iterable[str],
 ) -> Costs:
+    strategy = values.mapping(metadata.get("strategy"))
     told = {name: values.number(exchange.get(name)) for name in ("open_cost", "close_cost", "min_cost")}
     if missing := [name for name, value in told.items() if value is None]:
         raise _refused(f"the exchange of the run's backtest does not say {' and '.join(missing)}")
@@ -139,7 +138,7 @@ def _costs(
         limit_threshold=values.number(exchange.get("limit_threshold")),
         trade_unit=unit,
         slippage_bps=spec.fill.slippage_bps,
-        forbid_all_at_limit=_object(metadata, "strategy").get("forbid_all_trade_at_limit") is not False,
+        forbid_all_at_limit=strategy.get("forbid_all_trade_at_limit") is not False,
     )
 
 
@@ -149,11 +148,6 @@ def _has_no_lots(metadata: Mapping[str, object], quotes: Quotes, universe: Itera
     span = [values.day(one) for one in days] if isinstance(days, list) else []
     inside = [day for day in span if day is not None and quotes.has(day)]
     return bool(inside) and lacks_factors(quotes, universe, inside[0], inside[-1])
-
-
-def _object(metadata: Mapping[str, object], key: str) -> Mapping[str, Any]:
-    found = metadata.get(key)
-    return found if isinstance(found, dict) else {}
 
 
 def _refused(what: str) -> StageError:

@@ -55,10 +55,10 @@ def _track(chain: Chain, run: RunOfTheNight) -> Tracking | None:
     account = run.account
     if account is None or "account" not in account:
         raise StageError(Reason.OUTPUT_INCOMPLETE, "the run has left no account of its backtest.")
-    known = account["account"].dropna()
+    closes = run.closes()
     tonight = Backtest(
-        days=tuple(day.date() for day in known.index),
-        nav=tuple(map(float, known)),
+        days=tuple(closes),
+        nav=tuple(closes.values()),
         scores=_scores(run.evidence.signals[0], chain.entries[0].day),
         costs=run.rules.costs,
         strategy=run.rules.targets,

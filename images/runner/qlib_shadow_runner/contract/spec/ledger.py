@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from qlib_shadow_runner.contract.fields import Record, between, defaulted, optional, part, required
+from qlib_shadow_runner.contract.fields import Record, defaulted, optional, part, required
 from qlib_shadow_runner.contract.kinds import Choice, Flag, Number, Text, Whole, matches
+from qlib_shadow_runner.contract.spec.workflow import NDROP_WITHIN_TOPK
 
 BOOK_NAME: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 BOOK: Final = Text(
@@ -79,14 +80,7 @@ class LedgerTargets(Record):
         "instrument is bought, and not again.",
     )
 
-    RULES = (
-        between(
-            *("topk", "nDrop"),
-            must="must have an nDrop of at most topk; lower it",
-            holds=lambda topk, n_drop: n_drop <= topk,
-            cel="self.nDrop <= self.topk",
-        ),
-    )
+    RULES = (NDROP_WITHIN_TOPK,)
 
 
 @dataclass(frozen=True)

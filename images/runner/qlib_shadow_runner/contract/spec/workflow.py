@@ -188,6 +188,14 @@ class ModelFields(ModelParameters):
     )
 
 
+NDROP_WITHIN_TOPK: Final = between(
+    *("topk", "nDrop"),
+    must="must have an nDrop of at most topk; lower it",
+    holds=lambda topk, n_drop: n_drop <= topk,
+    cel="self.nDrop <= self.topk",
+)
+
+
 @dataclass(frozen=True)
 class Strategy(Record):
     """The TopkDropout strategy: hold `topk` instruments and replace at most `n_drop` a day."""
@@ -195,14 +203,7 @@ class Strategy(Record):
     topk: int | None = optional(Whole(1, 10_000), "How many instruments are held.")
     n_drop: int | None = optional(Whole(0, 10_000), "How many are replaced a day, at most.")
 
-    RULES = (
-        between(
-            *("topk", "nDrop"),
-            must="must have an nDrop of at most topk; lower it",
-            holds=lambda topk, n_drop: n_drop <= topk,
-            cel="self.nDrop <= self.topk",
-        ),
-    )
+    RULES = (NDROP_WITHIN_TOPK,)
 
 
 @dataclass(frozen=True)
