@@ -11,11 +11,12 @@ from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.entries import LEDGERS
 from qlib_shadow_runner.ledger.overview import Overview, books, overview, overview_and_chain
-from qlib_shadow_runner.ledger.tables import KINDS, SCHEMAS, tables_of
+from qlib_shadow_runner.ledger.tables import SCHEMAS, tables_of
 from qlib_shadow_runner.runs import values
 from qlib_shadow_runner.runs.listing import artifacts_root
 from qlib_shadow_runner.storage.untrusted import why_unreadable
 from qlib_shadow_runner.storage.volume import real_path
+from qlib_shadow_runner.tables.kinds import PLAIN_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ FIELDS: Final = {
     "head": "text",
     "entries": "whole",
 }
-BOOKS_SCHEMA: Final = pa.schema([(name, KINDS[kind]) for name, kind in FIELDS.items()])
+BOOKS_SCHEMA: Final = pa.schema([(name, PLAIN_KINDS[kind]) for name, kind in FIELDS.items()])
 VIEWS: Final = (BOOKS, *(f"{PREFIX}{name}" for name in SCHEMAS))
 
 

@@ -21,6 +21,7 @@ from qlib_shadow_runner.storage.files import write_atomically
 from qlib_shadow_runner.storage.lock import WaitOptions, locked
 from qlib_shadow_runner.storage.untrusted import GIB
 from qlib_shadow_runner.storage.untrusted_tables import TableLimits
+from qlib_shadow_runner.tables.kinds import PLAIN_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,15 +35,7 @@ RUNS: Final = "runs.parquet"
 VERSION: Final = b"1"
 """A catalog of another version is made again."""
 VERSION_KEY: Final = b"qlib_shadow_catalog"
-KINDS: Final = {
-    "text": pa.string(),
-    "whole": pa.int64(),
-    "number": pa.float64(),
-    "flag": pa.bool_(),
-    "day": pa.date32(),
-    "moment": pa.timestamp("ms"),
-    "figures": pa.map_(pa.string(), pa.float64()),
-}
+KINDS: Final = {**PLAIN_KINDS, "figures": pa.map_(pa.string(), pa.float64())}
 RUNS_SCHEMA: Final = pa.schema(
     [*((column.name, KINDS[column.kind]) for column in COLUMNS), (STAMP, pa.string())]
 )

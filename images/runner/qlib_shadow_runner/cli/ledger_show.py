@@ -87,7 +87,7 @@ def _row(one: Overview) -> Sequence[str]:
         one.decided or NOTHING,
         money(one.nav, 0),
         gain(one.pnl, 0),
-        change(_since_beginning(one)),
+        change(one.since_start),
         share(one.drawdown),
         str(len(one.closed)),
     )
@@ -99,10 +99,6 @@ def _in_the_list(one: Overview) -> str:
     parts += [f"{plural(len(one.late_days), 'decision')} came too late"] * bool(one.late_days)
     parts += [f"{plural(len(one.missed_days), 'night')} missed"] * bool(one.missed_days)
     return "; ".join(parts)
-
-
-def _since_beginning(one: Overview) -> float | None:
-    return one.nav / one.capital - 1 if one.nav is not None and one.capital else None
 
 
 def _note_wrong_portfolio(ledgers: Path) -> None:
@@ -137,7 +133,7 @@ def _facts(one: Overview) -> Iterator[tuple[str, str]]:
     yield "reconciled", f"to {one.reconciled}" if one.reconciled else "no trading day yet"
     held = one.gross / one.nav if one.gross is not None and one.nav else None
     what = f"{money(one.nav)}, {share(held)} of it in {plural(one.names, 'instrument')}"
-    yield "NAV", f"{what}; it began with {money(one.capital)} ({change(_since_beginning(one))})"
+    yield "NAV", f"{what}; it began with {money(one.capital)} ({change(one.since_start)})"
     if one.reconciled:
         yield "last day", f"{gain(one.pnl)} ({change(one.day_return)})"
         text = f"{share(one.drawdown, 2)} below its highest value, {money(one.peak)}"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from qlib_shadow_runner.contract.strict_json import finite
 from qlib_shadow_runner.ledger import notes
 from qlib_shadow_runner.ledger.account import Account
 from qlib_shadow_runner.ledger.chain import DECISION
-from qlib_shadow_runner.ledger.entries import SCHEMA, DayDocument, Decision
+from qlib_shadow_runner.ledger.entries import SCHEMA, DayDocument, Decision, written
 from qlib_shadow_runner.ledger.gates import Facts, ask, closed, decision_of
 from qlib_shadow_runner.ledger.halts import peaks_begun
 from qlib_shadow_runner.ledger.plan import Plan, make_plan, only_sales
@@ -222,11 +222,6 @@ def outcome(weighed: Weighed, standing: Standing) -> Outcome:
         },
         peakSince=standing.peak_since.isoformat(),
     )
-
-
-def written(moment: datetime) -> str:
-    """Return a moment in UTC as documents have it."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _sentence(document: DayDocument, due: date, held_before: int) -> str:

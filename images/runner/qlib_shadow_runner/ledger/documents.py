@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.contract.escapes import shorten
 from qlib_shadow_runner.errors import StageError
+from qlib_shadow_runner.ledger.orders import without_rounding
 from qlib_shadow_runner.ledger.record import drawdowns
 from qlib_shadow_runner.ledger.weeks import weeks_of
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 ORDERS: Final = ("day", "decision", "late", "gates", "targets", "orders", "figures")
 """What is told of a decision with its orders."""
-WHOLE: Final = 1e-6
-"""A number of shares that is as near to a whole one is one."""
 MEANS: Final = {
     "data": "prices that were restated since",
     "timing": "late, held and missed nights, and the price of fills",
@@ -51,7 +50,7 @@ def positions_document(chain: Chain, day: str | None) -> dict[str, Any]:
     entries = {str(one.day): one for one in chain.entries}
     found = chosen_day(chain.book["book"], day, entries, "has no account")
     account = entries[found].document["account"]
-    positions = [{**one, "shares": _whole(one["shares"])} for one in account["positions"]]
+    positions = [{**one, "shares": without_rounding(one["shares"])} for one in account["positions"]]
     return {"day": found, **account, "positions": positions}
 
 
@@ -119,7 +118,3 @@ def chosen_day(book: str, day: str | None, known: Iterable[str], lacks: str) -> 
     if found not in set(known):
         raise StageError(Reason.INVALID_SPEC, f"{book} {lacks} on {found}; the last day is {last}")
     return found
-
-
-def _whole(shares: float) -> float:
-    return float(round(shares)) if abs(shares - round(shares)) < WHOLE else shares

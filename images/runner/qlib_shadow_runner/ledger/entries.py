@@ -9,6 +9,7 @@ share one name, so that only one of them can be written, whatever becomes of a l
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, TypedDict
 
@@ -45,6 +46,11 @@ class Verdict(StrEnum):
     """Only sales pass."""
     UNKNOWN = "unknown"
     """There is no figure; the gate's own rule says that it passes then."""
+
+
+def is_closed(verdict: str) -> bool:
+    """Return whether a gate with this verdict holds the day, or lets only sales pass."""
+    return verdict in (Verdict.CLOSED, Verdict.REDUCE)
 
 
 class GateAnswer(TypedDict):
@@ -153,6 +159,11 @@ class FillDocument(TypedDict):
 def name_of(number: int) -> str:
     """Return the path of an entry below the book's folder, such as chain/000007.json."""
     return f"{CHAIN}/{number:06d}.json"
+
+
+def written(moment: datetime) -> str:
+    """Return a moment in UTC as documents have it."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def encode(document: Any) -> bytes:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
-from qlib_shadow_runner.ledger.entries import Decision, GateAnswer, Verdict
+from qlib_shadow_runner.ledger.entries import Decision, GateAnswer, Verdict, is_closed
 from qlib_shadow_runner.texts import figure as in_digits
 from qlib_shadow_runner.texts import percent
 
@@ -320,4 +320,4 @@ def decision_of(answers: Sequence[GateAnswer]) -> Decision:
 
 def closed(answers: Sequence[GateAnswer]) -> list[GateAnswer]:
     """Return the answers of the gates that are not open: closed, or only sales pass."""
-    return [one for one in answers if one["verdict"] in (Verdict.CLOSED, Verdict.REDUCE)]
+    return [one for one in answers if is_closed(one["verdict"])]

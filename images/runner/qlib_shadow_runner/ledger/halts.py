@@ -17,7 +17,7 @@ from qlib_shadow_runner.contract import Reason
 from qlib_shadow_runner.errors import DamagedFileError, StageError, from_os_error
 from qlib_shadow_runner.ledger.book import write_new
 from qlib_shadow_runner.ledger.chain import SUFFIX, last_day, unreadable
-from qlib_shadow_runner.ledger.entries import BOOK_FILE, HALT_FILE, HALTS, encode
+from qlib_shadow_runner.ledger.entries import BOOK_FILE, HALT_FILE, HALTS, encode, written
 from qlib_shadow_runner.runs import values
 from qlib_shadow_runner.storage.files import sync_folder, write_atomically
 from qlib_shadow_runner.storage.relative_names import UnsafeNameError
@@ -199,4 +199,4 @@ def _moment(value: object) -> datetime | None:
 
 
 def _written(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return None if moment is None else written(moment)

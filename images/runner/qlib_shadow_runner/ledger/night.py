@@ -17,8 +17,8 @@ from qlib_shadow_runner.errors import from_os_error
 from qlib_shadow_runner.ledger.book import append, begin, remove_drafts, sync_book
 from qlib_shadow_runner.ledger.brought import Night
 from qlib_shadow_runner.ledger.chain import Chain, damaged
-from qlib_shadow_runner.ledger.decide import decide, why_not_all, written
-from qlib_shadow_runner.ledger.entries import BOOK_FILE, SCHEMA, BookDocument
+from qlib_shadow_runner.ledger.decide import decide, why_not_all
+from qlib_shadow_runner.ledger.entries import BOOK_FILE, SCHEMA, BookDocument, written
 from qlib_shadow_runner.ledger.forms import misfit
 from qlib_shadow_runner.ledger.gates import DATA_AGE, Facts, ask, closed
 from qlib_shadow_runner.ledger.halts import halt_of, history

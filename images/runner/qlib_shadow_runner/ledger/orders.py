@@ -13,8 +13,15 @@ if TYPE_CHECKING:
 
     Hours = Sequence[tuple[datetime, datetime]]
 
+WHOLE: Final = 1e-6
+"""Raw shares so close to a whole number are that number."""
 LETTERS: Final = 20
 """Of the hash: 80 bits, so that no two orders of any book share an id."""
+
+
+def without_rounding(shares: float) -> float:
+    """Return raw shares, whole where they are so but for rounding."""
+    return float(round(shares)) if abs(shares - round(shares)) < WHOLE else shares
 
 
 def order_id(*, book: str, day: date, instrument: str, side: str, quantity: object, rules: str) -> str:

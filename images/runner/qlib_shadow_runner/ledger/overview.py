@@ -104,6 +104,11 @@ class Overview:
         return [gate for gate in self.gates if gate.is_closed]
 
     @property
+    def since_start(self) -> float | None:
+        """Return the return on the capital."""
+        return self.nav / self.capital - 1 if self.nav is not None and self.capital else None
+
+    @property
     def is_lifted(self) -> bool:
         """Return whether the last decision was held by a kill switch alone that was lifted since."""
         return self.halt is None and are_of_a_halt(self.closed)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from qlib_shadow_runner.ledger.account import Account, Order
 from qlib_shadow_runner.ledger.exchange import BUY, NOTHING, SELL, rounded
 from qlib_shadow_runner.ledger.figures import figures_of, weights_after
-from qlib_shadow_runner.ledger.orders import order_id, slices_of
+from qlib_shadow_runner.ledger.orders import order_id, slices_of, without_rounding
 from qlib_shadow_runner.ledger.restated import at_restated_prices
 from qlib_shadow_runner.ledger.topk import choose, ranked
 from qlib_shadow_runner.ledger.weights import Shares, by_inverse_volatility, by_score, equal
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 SCORE: Final = "score"
 INVERSE_VOL: Final = "inverseVol"
-WHOLE: Final = 1e-6
-"""Raw shares so close to a whole number are that number."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +194,7 @@ class _Maker:
     def order(self, name: str, side: str, amount: float, money_share: float | None = None) -> Order:
         """Return an order with its id and slices."""
         price = self.price(name)
-        shares = amount * price.factor
-        if abs(shares - round(shares)) < WHOLE:
-            shares = float(round(shares))
+        shares = without_rounding(amount * price.factor)
         id_ = order_id(
             book=self.book,
             day=self.day,

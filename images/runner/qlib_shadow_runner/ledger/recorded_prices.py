@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from qlib_shadow_runner.ledger.account import Account, Order
+from qlib_shadow_runner.ledger.orders import without_rounding
 from qlib_shadow_runner.ledger.plan import INVERSE_VOL, SCORE, Plan, make_plan, only_sales
 from qlib_shadow_runner.ledger.quotes import NONE, Quotes
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qlib_shadow_runner.ledger.rules import Rules
-
-WHOLE: Final = 1e-6
-"""Raw shares so close to a whole number of lots are that number."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,7 @@ class RecordedQuotes(Quotes):
 
 def _is_in_lots(order: Order, unit: int | None) -> bool:
     """Return whether the raw shares of an order are whole lots; the end of a holding may be anything."""
-    lots = order.shares / unit if unit else 0.5
-    return abs(lots - round(lots)) < WHOLE
+    return unit is not None and without_rounding(order.shares / unit).is_integer()
 
 
 def plan_at_recorded_prices(

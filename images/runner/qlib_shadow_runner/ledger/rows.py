@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
-from qlib_shadow_runner.ledger.entries import Verdict
+from qlib_shadow_runner.ledger.chain import DECISION
+from qlib_shadow_runner.ledger.entries import is_closed
+from qlib_shadow_runner.ledger.gates import closed
 from qlib_shadow_runner.ledger.record import days_of
 from qlib_shadow_runner.runs import values
 
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 DAY: Final = {"namespace": "text", "book": "text", "day": "day"}
+ORDER: Final = {
+    "order_id": "text",
+    "instrument": "text",
+    "side": "text",
+    "shares": "number",
+    "amount": "number",
+    "price": "number",
+}
 COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     "decisions": {
         **DAY,
@@ -58,12 +68,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "orders": {
         **DAY,
-        "order_id": "text",
-        "instrument": "text",
-        "side": "text",
-        "shares": "number",
-        "amount": "number",
-        "price": "number",
+        **ORDER,
         "money_share": "number",
         "slices": "whole",
         "late": "flag",
@@ -71,12 +76,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
     "fills": {
         **DAY,
         "decided": "day",
-        "order_id": "text",
-        "instrument": "text",
-        "side": "text",
-        "shares": "number",
-        "amount": "number",
-        "price": "number",
+        **ORDER,
         "value": "number",
         "cost": "number",
         "shortfall": "number",
@@ -130,7 +130,7 @@ def rows_by_day(chain: Chain) -> Iterator[Mapping[str, list[Row]]]:
         document: Mapping[str, Any] = {}
         for entry in entries:
             document = entry.document
-            if entry.kind == "decision":
+            if entry.kind == DECISION:
                 found["decisions"].append(_decision(document, entry.sha256))
                 found["gates"] += _gates(document)
                 found["orders"] += _orders(document)
@@ -157,7 +157,7 @@ def _decision(document: Mapping[str, Any], sha256: str) -> Row:
         "run_id": run.get("runId"),
         "live": run.get("live"),
         "orders": len(document["orders"]),
-        "gates_closed": sum(map(_is_closed, document["gates"])),
+        "gates_closed": len(closed(document["gates"])),
         "nav": document["account"]["nav"],
         **{name: figures.get(name) for name in ("drawdown", "turnover", "gross", "participation")},
         "names": _whole(figures.get("names")),
@@ -180,7 +180,7 @@ def _gates(document: Mapping[str, Any]) -> Iterator[Row]:
             "day": document["day"],
             "gate": gate["gate"],
             "verdict": gate["verdict"],
-            "closed": _is_closed(gate),
+            "closed": is_closed(gate["verdict"]),
             "figure": _text(gate["figure"]),
             "limit_value": _text(gate["limit"]),
             "sentence": gate["sentence"],
@@ -212,10 +212,6 @@ def _nav(document: Mapping[str, Any], known: Day | None) -> Row:
     account = document["account"]
     more = {**vars(known), "turnover": known.turnover} if known else {}
     return {**more, "day": document["day"], "nav": account["nav"], "cash": account["cash"]}
-
-
-def _is_closed(gate: Mapping[str, Any]) -> bool:
-    return gate["verdict"] in (Verdict.CLOSED, Verdict.REDUCE)
 
 
 def _text(value: object) -> str | None:

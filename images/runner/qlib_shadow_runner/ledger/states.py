@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from qlib_shadow_runner.ledger import halts
-from qlib_shadow_runner.ledger.entries import Decision, Verdict
+from qlib_shadow_runner.ledger.entries import Decision, is_closed
 from qlib_shadow_runner.ledger.notes import for_nights
 from qlib_shadow_runner.runs import values
 
@@ -48,7 +48,7 @@ class Gate:
     @property
     def is_closed(self) -> bool:
         """Return whether it held the day, or let only sales pass."""
-        return self.verdict in (Verdict.CLOSED, Verdict.REDUCE)
+        return is_closed(self.verdict)
 
 
 def are_of_a_halt(closed: Sequence[Gate]) -> bool:

@@ -20,6 +20,7 @@ from qlib_shadow_runner.ledger.rows import COLUMNS, rows_by_day
 from qlib_shadow_runner.storage.files import write_atomically
 from qlib_shadow_runner.storage.untrusted import TABLE, read_file, why_unreadable
 from qlib_shadow_runner.storage.volume import make_own_folder
+from qlib_shadow_runner.tables.kinds import PLAIN_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,16 +32,8 @@ TABLES: Final = "tables"
 """The folder of the tables in that of a book."""
 ROWS: Final = 20_000
 """Of a table that are in memory together: some days of a wide book, years of a narrow one."""
-KINDS: Final = {
-    "text": pa.string(),
-    "whole": pa.int64(),
-    "number": pa.float64(),
-    "flag": pa.bool_(),
-    "day": pa.date32(),
-    "moment": pa.timestamp("ms"),
-}
 SCHEMAS: Final = {
-    table: pa.schema([(name, KINDS[kind]) for name, kind in columns.items()])
+    table: pa.schema([(name, PLAIN_KINDS[kind]) for name, kind in columns.items()])
     for table, columns in COLUMNS.items()
 }
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import jinja2
 from markupsafe import Markup
 
 from qlib_shadow_runner.analysis.facts import RunFacts
@@ -23,11 +22,14 @@ from qlib_shadow_runner.report.charts.performance_charts import performance_char
 from qlib_shadow_runner.report.charts.signal_charts import learning_chart, signal_charts
 from qlib_shadow_runner.report.details import Details
 from qlib_shadow_runner.report.formats import FILTERS
+from qlib_shadow_runner.report.templating import environment_of
 from qlib_shadow_runner.storage.files import read_json_object
 from qlib_shadow_runner.tables.files import read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    import jinja2
 
     from qlib_shadow_runner.analysis.learning import LearningCurve
     from qlib_shadow_runner.verify import AcceptanceLine
@@ -120,14 +122,7 @@ def filled_in(template: str, **values: object) -> str:
 
 def environment() -> jinja2.Environment:
     """Return the Jinja environment; all values from a run are escaped."""
-    found = jinja2.Environment(
-        loader=jinja2.PackageLoader("qlib_shadow_runner", "report/templates"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.do"],
-    )
+    found = environment_of("report/templates", ["jinja2.ext.do"])
     found.filters.update(FILTERS)
     style = Path(__file__).with_name("templates") / "style.css"
     found.globals["style"] = Markup(style.read_text(encoding="utf-8"))  # noqa: S704 - ours

@@ -17,7 +17,7 @@ from qlib_shadow_runner.report.book.page import book_body, book_page, gain, mone
 from qlib_shadow_runner.report.formats import signed, tone
 from qlib_shadow_runner.runs.listing import artifacts_root
 from qlib_shadow_runner.storage.untrusted import is_folder
-from qlib_shadow_runner.texts import ended, is_number, one_line
+from qlib_shadow_runner.texts import ended, one_line
 from qlib_shadow_runner.ui.own_command import BusyError
 from qlib_shadow_runner.ui.pages import page
 
@@ -126,10 +126,6 @@ class BooksView:
     def tone(self, book: Overview) -> str:
         """Return the colour of a book's state."""
         return tone_of(book)
-
-    def since_start(self, book: Overview) -> float | None:
-        """Return the return on a book's capital."""
-        return book.nav / book.capital - 1 if is_number(book.nav) and book.capital else None
 
     def money(self, value: object) -> str:
         """Return an amount of money."""

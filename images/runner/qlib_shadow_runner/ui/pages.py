@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import Final
-
-import jinja2
+from typing import TYPE_CHECKING, Final
 
 from qlib_shadow_runner.contract.escapes import in_lines
+from qlib_shadow_runner.report.templating import environment_of
 from qlib_shadow_runner.texts import ABSENT, figure, format_size, percent
+
+if TYPE_CHECKING:
+    import jinja2
 
 MINUTE: Final = 60
 HOUR: Final = 3600
@@ -22,13 +24,7 @@ def page(template: str, *, here: str = "", **values: object) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("qlib_shadow_runner", "ui/templates"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of("ui/templates")
     environment.filters.update(
         figure=figure, percent=percent, moment=moment, duration=duration, size=size, text=text, short=short
     )

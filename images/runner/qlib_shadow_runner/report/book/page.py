@@ -26,6 +26,7 @@ from qlib_shadow_runner.report.book.contents import (
     word,
 )
 from qlib_shadow_runner.report.formats import FILTERS
+from qlib_shadow_runner.report.templating import environment_of
 from qlib_shadow_runner.storage.files import write_atomically
 from qlib_shadow_runner.storage.untrusted import why_unreadable
 from qlib_shadow_runner.texts import ABSENT, ended, is_number, one_line, percent, with_minus
@@ -111,12 +112,6 @@ class BookView:
         ]
         words = [LIGHTS[name][1] for name in order]
         return sorted(found, key=lambda light: words.index(light.word))
-
-    @property
-    def since_start(self) -> float | None:
-        """Return the return on the capital."""
-        nav, capital = self.overview.nav, self.overview.capital
-        return nav / capital - 1 if is_number(nav) and is_number(capital) and capital else None
 
     @property
     def band(self) -> str:
@@ -268,13 +263,7 @@ def _template_file(name: str) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("qlib_shadow_runner", "report/templates"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of("report/templates")
     environment.filters.update({**FILTERS, "money": money, "gain": gain, "count_of": count})
     environment.globals.update(
         style=Markup(_template_file("style.css") + book_style()),  # noqa: S704 - ours
