@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from qlib_shadow_runner.dataset.fingerprint import fingerprint
 from qlib_shadow_runner.dataset.manifest import DatasetManifest, is_current, manifest_path
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import StageError
-from qlib_shadow_runner.export.ranked_signals import read_signals, signals_sha256
+from qlib_shadow_runner.export.ranked_signals import read_signals, scores_and_returns, signals_sha256
 from qlib_shadow_runner.ledger.sources import Signals
 from qlib_shadow_runner.storage.untrusted import names_in
 from qlib_shadow_runner.storage.volume import real_path
@@ -39,9 +38,8 @@ class VolumeSources:
     def dataset(self, run: Mapping[str, Any]) -> Dataset | None:
         """Return the dataset that a run names, where it has the fingerprint that the run recorded."""
         try:
-            folder = real_path(self.volume.locate(str(run["dataset"])))
-            self.volume.name(folder)  # refuses a link out of the volume
-            found = Dataset(folder)
+            found = dataset_at(self.volume, run["dataset"])
+            folder = found.folder
             if folder not in self._fingerprints:
                 self._fingerprints[folder] = _fingerprint_of(folder)
             is_same = found.calendar and self._fingerprints[folder] == run["datasetFingerprint"]
@@ -61,11 +59,16 @@ class VolumeSources:
             if signals_sha256(table) != run["signalsSha256"]:
                 return None
             rows = table[table["date"] == f"{day}"].sort_values("rank", ignore_index=True)
-            columns = (rows["score"], rows["expected_return"].astype("f8"))
-            scores, expected = (dict(zip(rows["instrument"], one.tolist(), strict=True)) for one in columns)
+            return Signals(*scores_and_returns(rows))
         except GONE:
             return None
-        return Signals(scores, {one: value for one, value in expected.items() if math.isfinite(value)})
+
+
+def dataset_at(volume: Volume, path: object) -> Dataset:
+    """Return the dataset at a path that a run has recorded; a link out of the volume is refused."""
+    folder = real_path(volume.locate(str(path)))
+    volume.name(folder)
+    return Dataset(folder)
 
 
 def _fingerprint_of(folder: Path) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from qlib_shadow_runner.dataset.qlib_layout import Dataset
+from qlib_shadow_runner.catalog.book_sources import dataset_at
 from qlib_shadow_runner.errors import StageError
 from qlib_shadow_runner.ledger.chain import Chain
 from qlib_shadow_runner.ledger.entries import LEDGERS
@@ -15,7 +15,6 @@ from qlib_shadow_runner.ledger.tables import SCHEMAS, tables_of
 from qlib_shadow_runner.runs import values
 from qlib_shadow_runner.runs.listing import artifacts_root
 from qlib_shadow_runner.storage.untrusted import why_unreadable
-from qlib_shadow_runner.storage.volume import real_path
 from qlib_shadow_runner.tables.kinds import PLAIN_KINDS
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qlib_shadow_runner.catalog.run_columns import Row
+    from qlib_shadow_runner.dataset.qlib_layout import Dataset
     from qlib_shadow_runner.storage.volume import Volume
 
 PREFIX: Final = "ledger_"
@@ -72,13 +72,11 @@ def dataset_of(volume: Volume, folder: Path) -> Dataset | None:
     """Return the dataset that the last run of a book named; None where it is not on the volume."""
     try:
         last = Chain.read(folder).entries[-1:]
-        path = last[0].brief["run"]["dataset"] if last else ""
-        found = real_path(volume.locate(str(path)))
-        volume.name(found)  # refuses a link out of the volume
-        has_days = bool(Dataset(found).calendar)
+        found = dataset_at(volume, last[0].brief["run"]["dataset"] if last else "")
+        has_days = bool(found.calendar)
     except (StageError, OSError, LookupError, TypeError):
         return None
-    return Dataset(found) if has_days else None
+    return found if has_days else None
 
 
 def book_tables(volume: Volume, faults: dict[Path, str]) -> Mapping[str, pa.Table]:

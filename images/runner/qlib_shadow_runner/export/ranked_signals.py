@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 from math import nan
 from typing import TYPE_CHECKING, Final
 
@@ -98,6 +99,13 @@ def encode_signals(table: pd.DataFrame, name: str, metadata: Mapping[str, object
         arrow.replace_schema_metadata({METADATA_KEY: identity.encode()}), buffer, compression="zstd"
     )
     return buffer.getvalue()
+
+
+def scores_and_returns(rows: pd.DataFrame) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the scores of one day's signals, and their expected returns that are known."""
+    names, returns = rows["instrument"], rows["expected_return"].astype("f8").tolist()
+    scores = dict(zip(names, rows["score"].tolist(), strict=True))
+    return scores, {name: one for name, one in zip(names, returns, strict=True) if math.isfinite(one)}
 
 
 def signals_sha256(table: pd.DataFrame) -> str:

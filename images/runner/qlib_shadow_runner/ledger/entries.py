@@ -79,17 +79,22 @@ class BookDocument(TypedDict):
     createdAt: str
 
 
-class DayDocument(TypedDict):
-    """A decision."""
+class LinkDocument(TypedDict):
+    """What both kinds of entries have."""
 
     schema: int
     kind: str
-    """decision"""
+    """decision or fills"""
     day: str
     previous: str
     """The SHA-256 of the previous entry's file."""
     number: int
     """1 for the first entry of the chain, of either kind."""
+
+
+class DayDocument(LinkDocument):
+    """A decision."""
+
     run: dict[str, Any]
     """runId, uid, signalsSha256, modelSha256, configHash, datasetFingerprint, dataset, live, benchmark."""
     era: int
@@ -124,15 +129,9 @@ class DayDocument(TypedDict):
     notes: list[str]
 
 
-class FillDocument(TypedDict):
+class FillDocument(LinkDocument):
     """A trading day."""
 
-    schema: int
-    kind: str
-    """fills"""
-    day: str
-    previous: str
-    number: int
     run: dict[str, Any]
     """The run whose data had the prices: runId, datasetFingerprint, dataset, and its benchmark's name."""
     decision: str | None

@@ -14,7 +14,7 @@ from qlib_shadow_runner.contract import ARTIFACTS, LEDGERS, METADATA_FILE, WORKF
 from qlib_shadow_runner.dataset.manifest import DatasetManifest, manifest_path
 from qlib_shadow_runner.dataset.qlib_layout import Dataset
 from qlib_shadow_runner.errors import DamagedFileError, StageError
-from qlib_shadow_runner.export.ranked_signals import signals_sha256
+from qlib_shadow_runner.export.ranked_signals import scores_and_returns, signals_sha256
 from qlib_shadow_runner.ledger.gates import RunFacts
 from qlib_shadow_runner.ledger.night import Night
 from qlib_shadow_runner.ledger.own import capital_asked, require_book
@@ -67,6 +67,7 @@ class RunOfTheNight:
     def night(self) -> Night:
         """Return what the run brings to its book."""
         rules, (capital, share) = self.rules, capital_asked(self.spec, self.book.parent)
+        scores, expected = scores_and_returns(self._last_rows)
         return Night(
             folder=self.book,
             namespace=self.identity.namespace,
@@ -75,9 +76,9 @@ class RunOfTheNight:
             rules=rules,
             run=self._told(),
             day=self.day,
-            scores=dict(zip(self._last_rows["instrument"], self._last_rows["score"].tolist(), strict=True)),
+            scores=scores,
             facts=self._facts(rules),
-            expected=self._expected(),
+            expected=expected,
             benchmark=self._benchmark(),
             promise=self._promise(),
         )
@@ -154,14 +155,6 @@ class RunOfTheNight:
         if not self.quotes.has(found):
             raise incomplete(f"its signals end on {found}, which is no trading day of its dataset")
         return found
-
-    def _expected(self) -> dict[str, float]:
-        rows = zip(
-            self._last_rows["instrument"],
-            self._last_rows["expected_return"].astype("f8").tolist(),
-            strict=True,
-        )
-        return {name: value for name, value in rows if math.isfinite(value)}
 
     def _told(self) -> dict[str, object]:
         """Return what a decision records of its run."""
