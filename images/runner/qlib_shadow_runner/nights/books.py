@@ -80,16 +80,24 @@ class Books:
     def weeks(self, count: int) -> list[tuple[Overview, Sequence[BookWeek]]]:
         """Return the last weeks of each book that was decided upon in them."""
         newest = monday_of(self.now.date())
-        oldest = newest - (count - 1) * WEEK
-        known = [(one, last_monday(one)) for one in self.every]
-        return [(one, weeks_of(one, count, newest)) for one, monday in known if monday and monday >= oldest]
+        return [
+            (one, weeks_of(one, count, newest))
+            for one, monday in self._last_weeks()
+            if not self._is_before(monday, count)
+        ]
 
     def before(self, count: int) -> list[tuple[Overview, str]]:
         """Return each book that has days, but none in the last weeks, with its last day."""
-        oldest = monday_of(self.now.date()) - (count - 1) * WEEK
-        known = [(one, last_monday(one)) for one in self.every]
-        ended = [one for one, monday in known if monday and monday < oldest]
+        ended = [one for one, monday in self._last_weeks() if self._is_before(monday, count)]
         return [(one, max(day for day in (one.decided, one.reconciled) if day)) for one in ended]
+
+    def _last_weeks(self) -> list[tuple[Overview, date]]:
+        """Return each book that has days, with the Monday of its last week."""
+        return [(one, monday) for one in self.every if (monday := last_monday(one)) is not None]
+
+    def _is_before(self, monday: date, count: int) -> bool:
+        """Return whether a week is older than the last ones, so many."""
+        return monday < monday_of(self.now.date()) - (count - 1) * WEEK
 
 
 def recorded_on(one: Overview) -> date | None:
